@@ -1,0 +1,64 @@
+"""What the commands share: options from a dataclass, and a mistake answered in a sentence with exit status 2."""
+
+import contextlib
+import difflib
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TypeVar
+
+import tyro
+
+from minigpt.errors import UserError
+
+Options = TypeVar("Options")
+
+
+def parse(options: type[Options], prog: str, args: Sequence[str]) -> Options:
+    """The options that `args` give; the dataclass's docstrings are help, defaults and documentation.
+
+    UserError for an unknown option, with the nearest known one, and for a value that cannot be read. --help prints
+    and exits, as ever.
+    """
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            chosen, unknown = tyro.cli(options, prog=prog, args=args, return_unknown_args=True)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(_first_sentence(told.getvalue())) from None
+    if unknown:
+        names = ["--" + field.name.replace("_", "-") for field in fields(options)]
+        given = unknown[0].split("=")[0]
+        if not given.startswith("-"):
+            raise UserError(f"{given!r} belongs to no option; {prog} --help lists them.")
+        near = difflib.get_close_matches(given.replace("_", "-"), names, n=1)
+        guess = f"did you mean {near[0]}?" if near else f"{prog} --help lists those there are."
+        raise UserError(f"There is no option {given}; {guess}")
+    return chosen
+
+
+def run(options: type[Options], main: Callable[[Options], None], name: str) -> None:
+    """Parse the command line and do `main`; a UserError becomes its sentence on standard error, and status 2."""
+    try:
+        main(parse(options, f"python -m minigpt.{name}", sys.argv[1:]))
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _first_sentence(box: str) -> str:
+    """What tyro says of the mistake, without the frame around it and the help below it."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
+    said = []
+    for line in lines:
+        if line.startswith("─"):
+            break
+        said.append(line)
+    text = " ".join(said).strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -1,0 +1,1 @@
+"""Numbers to better numbers: the loss, the optimiser, the loop."""

@@ -1,0 +1,76 @@
+"""Which rows a step learns from, and how they are laid side by side. Read with lesson 09."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from minigpt.text.examples import Example
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded on the right: what the model reads, what comes next, and which of that is learned."""
+
+    ids: Int[Tensor, "B T"]
+    targets: Int[Tensor, "B T"]
+    supervised: Bool[Tensor, "B T"]
+
+
+def step_rows(step: int, batch_size: int, n_rows: int, seed: int) -> list[int]:
+    """The rows of step 1, 2, ...: each epoch is a new shuffle, and the epochs follow one another without a gap.
+
+    A function of its arguments alone, so a resumed run needs no state to go on in the same order.
+    """
+    rows: list[int] = []
+    position = (step - 1) * batch_size
+    while len(rows) < batch_size:
+        epoch, start = divmod(position + len(rows), n_rows)
+        order = np.random.default_rng([seed, epoch]).permutation(n_rows)
+        rows += order[start : start + batch_size - len(rows)].tolist()
+    return rows
+
+
+def split_by_length(lengths: Sequence[int], overhead: int, most: int) -> list[list[int]]:
+    """Indices in groups of similar length, at most `most` a group, such that padding and overhead cost least.
+
+    A group costs its longest length times its size, plus `overhead` (what a forward and backward costs before the
+    first token, in tokens). Sorted by length the best groups are neighbours, so dynamic programming finds them.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    best: list[tuple[float, int]] = [(0.0, 0)]  # for the first n rows: the least cost, and where its last group starts
+    for n in range(1, len(order) + 1):
+        longest = lengths[order[n - 1]]
+        best.append(min((best[i][0] + longest * (n - i) + overhead, i) for i in range(max(0, n - most), n)))
+    groups, n = [], len(order)
+    while n:
+        groups.append(order[best[n][1] : n])
+        n = best[n][1]
+    return groups[::-1]
+
+
+def used_length(example: Example) -> int:
+    """Positions the model must read to learn from this row: up to the one before its last learned token."""
+    return max(i for i, learned in enumerate(example.supervised) if learned)
+
+
+def collate(examples: Sequence[Example], device: torch.device, pad: int = 0) -> Batch:
+    """These rows as one batch. Padding is never learned from and, standing on the right, never looked at: its id is
+    of no consequence, even that of a token with a meaning."""
+    T = max(used_length(example) for example in examples)
+
+    def padded(rows: list[list], filler: int | bool) -> Tensor:
+        return torch.tensor([(row + [filler] * T)[:T] for row in rows])
+
+    # The token at t is predicted from those before it: targets and mask stand one place further on.
+    batch = Batch(
+        padded([example.ids for example in examples], pad),
+        padded([example.ids[1:] for example in examples], pad),
+        padded([example.supervised[1:] for example in examples], False),
+    )
+    if device.type == "cpu":
+        return batch
+    return Batch(*(t.pin_memory().to(device, non_blocking=True) for t in (batch.ids, batch.targets, batch.supervised)))

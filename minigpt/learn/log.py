@@ -1,0 +1,32 @@
+"""metrics.jsonl: a line an event. Read with lesson 09."""
+
+import json
+from pathlib import Path
+
+
+class Metrics:
+    """Events appended to a file as they happen. Opened anew at `step`, it forgets what an interrupted run wrote later."""
+
+    def __init__(self, path: Path, step: int = 0) -> None:
+        kept = [event for event in read_metrics(path) if event["step"] <= step] if path.exists() else []
+        path.write_text("".join(json.dumps(event) + "\n" for event in kept))
+        self._file = path.open("a")
+
+    def write(self, step: int, split: str, **values: float | int) -> None:
+        """One event; the file holds it once this returns."""
+        self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """The whole events of a metrics.jsonl; a last line that was cut short by a crash is no event."""
+    events = []
+    for line in path.read_text().splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            break
+    return events

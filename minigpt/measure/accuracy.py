@@ -1,0 +1,56 @@
+"""How many tasks are answered exactly. Read with lesson 14."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from minigpt.model.gpt import GPT
+from minigpt.sample.generation import generate_batch
+from minigpt.text.records import Conversation
+from minigpt.text.template import Message, Template
+
+
+def answer(
+    model: GPT,
+    template: Template,
+    conversations: Sequence[Sequence[Message]],
+    max_new_tokens: int,
+    batch_size: int = 64,
+    progress: Callable[[int], object] = lambda done: None,
+) -> list[str]:
+    """The greedy answer to each conversation, all of which end with the user. `progress` hears how many are done."""
+    prompts = [template.prompt(messages) for messages in conversations]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # prompts of similar length pad little
+    answers = [""] * len(prompts)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        new = generate_batch(model, [prompts[i] for i in rows], max_new_tokens, temperature=0.0, stop=(template.end,))
+        for i, ids in zip(rows, new, strict=True):
+            answers[i] = template.tokenizer.decode(ids)
+        progress(len(rows))
+    return answers
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Answers that equal the reference to the letter, and all, for each kind of task and in total."""
+
+    right: dict[str, int]
+    asked: dict[str, int]
+
+    @property
+    def overall(self) -> float:
+        return sum(self.right.values()) / max(1, sum(self.asked.values()))  # eq 14.2
+
+    @property
+    def by_kind(self) -> dict[str, float]:
+        return {kind: self.right[kind] / asked for kind, asked in self.asked.items()}
+
+
+def exact_match(conversations: Sequence[Conversation], answers: Sequence[str]) -> Accuracy:
+    """Compare each answer with its conversation's last message."""
+    kinds = sorted({conversation.kind for conversation in conversations})
+    right, asked = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0)
+    for conversation, given in zip(conversations, answers, strict=True):
+        asked[conversation.kind] += 1
+        right[conversation.kind] += given == conversation.messages[-1]["content"]
+    return Accuracy(right, asked)

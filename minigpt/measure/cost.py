@@ -1,0 +1,28 @@
+"""What a model costs in bytes and operations. Read with lesson 10."""
+
+from minigpt.config import GPTConfig
+
+
+def training_bytes(config: GPTConfig) -> int:
+    """Weights, gradients and Adam's two moments, 4 bytes each: 16 bytes a parameter, before any activation.
+
+    Document B 7.1's "6-12 GB" for 1.5 billion parameters are the weights with some activations; this makes it 25 GB.
+    bfloat16 autocast, as used here, keeps all four in float32.
+    """
+    return 16 * config.parameter_count  # eq 10.1
+
+
+def forward_flops(config: GPTConfig, T: int) -> int:
+    """Operations (a multiply-add is two) to read T tokens and score each: O(L T^2 C + L T C^2) (document B 8, which
+    names the first term only).
+
+    The matrix products take 24 C^2 a token and layer; attention's scores and sums 4 T C, of which the causal mask
+    needs half; the head 2 C V.
+    """
+    C, L, V = config.n_embd, config.n_layer, config.vocab_size
+    return T * (L * (24 * C * C + 2 * T * C) + 2 * C * V)  # eq 10.2
+
+
+def training_flops(config: GPTConfig, T: int) -> int:
+    """A backward pass costs two forward passes: one for the inputs' gradients, one for the weights'."""
+    return 3 * forward_flops(config, T)

@@ -1,0 +1,79 @@
+"""loss.png: what a run's metrics look like. Read with lesson 09."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # pictures go to files; no window, no display
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from minigpt.learn.log import read_metrics
+
+SMOOTHED_OVER = 20  # steps
+
+
+def smoothed(values: Sequence[float], over: int = SMOOTHED_OVER) -> np.ndarray:
+    """The mean of the last `over` values; of all there are at the start."""
+    total = np.cumsum(np.concatenate([[0.0], np.asarray(values, dtype=float)]))
+    end = np.arange(1, len(values) + 1)
+    start = np.maximum(0, end - over)
+    return (total[end] - total[start]) / (end - start)
+
+
+def draw(runs: Sequence[Path], out: Path) -> None:
+    """The loss on training and held-out answers over the steps; beside it exact match by kind, where it was measured."""
+    histories = [(run.name, read_metrics(run / "metrics.jsonl")) for run in runs]
+    measured = [(name, [e for e in events if "accuracy_by_kind" in e and e["step"]]) for name, events in histories]
+    with_accuracy = any(events for _, events in measured)
+    figure, axes = plt.subplots(
+        1, 2 if with_accuracy else 1, figsize=(12 if with_accuracy else 7, 4.4), squeeze=False, layout="constrained"
+    )
+    _draw_loss(axes[0, 0], histories)
+    if with_accuracy:
+        _draw_accuracy(axes[0, 1], measured)
+    figure.savefig(out, dpi=110)
+    plt.close(figure)
+
+
+def _draw_loss(axis: plt.Axes, histories: list[tuple[str, list[dict]]]) -> None:
+    for i, (name, events) in enumerate(histories):
+        prefix = f"{name}: " if len(histories) > 1 else ""
+        steps, losses = _column(events, "train")
+        if steps:
+            axis.plot(steps, losses, color=f"C{i}", alpha=0.2, linewidth=0.8)
+            axis.plot(steps, smoothed(losses), color=f"C{i}", label=f"{prefix}training, mean of {SMOOTHED_OVER} steps")
+        steps, losses = _column(events, "valid")
+        if steps:
+            axis.plot(
+                steps, losses, "o--", color=f"C{i}", markerfacecolor="white", linewidth=1, label=f"{prefix}held out"
+            )
+    axis.set(xlabel="optimiser step", ylabel="loss on answers (nats a token)")
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    if axis.lines:
+        axis.legend(frameon=False)
+
+
+def _column(events: list[dict], split: str) -> tuple[list[int], list[float]]:
+    rows = [e for e in events if e["split"] == split]
+    return [e["step"] for e in rows], [e["loss"] for e in rows]
+
+
+def _draw_accuracy(axis: plt.Axes, measured: list[tuple[str, list[dict]]]) -> None:
+    kinds = sorted(
+        {kind for _, events in measured for e in events[-1:] for kind in e["accuracy_by_kind"]}, reverse=True
+    )
+    height = 0.8 / len(measured)
+    for i, (name, events) in enumerate(measured):
+        if events:
+            by_kind = events[-1]["accuracy_by_kind"]
+            places = np.arange(len(kinds)) - 0.4 + height * (i + 0.5)
+            axis.barh(places, [100 * by_kind.get(kind, 0) for kind in kinds], height, color=f"C{i}", label=name)
+    axis.set_yticks(range(len(kinds)), kinds)
+    axis.set(xlabel="exact match on the test split (%)", xlim=(0, 100))
+    axis.grid(axis="x", alpha=0.3)
+    if len(measured) > 1:
+        axis.legend(frameon=False, loc="lower right")

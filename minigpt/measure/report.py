@@ -1,0 +1,158 @@
+"""What a run tells while it learns: metrics, samples, the picture, the result. Read with lesson 14."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from minigpt.learn.log import Metrics, read_metrics
+from minigpt.learn.loss import perplexity
+from minigpt.learn.trainer import StepReport, Trainer
+from minigpt.measure.accuracy import Accuracy, answer, exact_match
+from minigpt.measure.curves import draw
+from minigpt.measure.perplexity import response_loss
+from minigpt.text.examples import Example
+from minigpt.text.records import Conversation
+from minigpt.text.template import Template, save_template
+
+SAMPLES = 6  # conversations shown before, midway and after
+EVALUATED = 256  # held-out rows on the way; the last evaluation takes all
+
+
+class Report:
+    """One run's folder, and what is printed of it. `valid` gives the loss, `test` is answered for the accuracy."""
+
+    def __init__(
+        self,
+        folder: Path,
+        trainer: Trainer,
+        template: Template,
+        valid: Sequence[Example],
+        test: Sequence[Conversation],
+    ) -> None:
+        self.folder, self.trainer, self.template = folder, trainer, template
+        self.valid, self.test = valid, test
+        self.metrics = Metrics(folder / "metrics.jsonl", trainer.step)
+        self.samples = spread(test, SAMPLES)
+        # An answer longer than the longest right one is wrong whatever follows, so none is drawn further.
+        replies = [template.tokenizer.encode(row.messages[-1]["content"]) for row in test]
+        self.max_new_tokens = max(map(len, replies)) + 1
+
+    def first_look(self) -> float:
+        """The accuracy before the first step, with loss and samples; a resumed run's is in its metrics.jsonl."""
+        if self.trainer.step == 0:
+            self.evaluate()
+            self.show_samples("Before training")
+            return self.accuracy().overall
+        return next(e["accuracy"] for e in read_metrics(self.folder / "metrics.jsonl") if e["split"] == "test")
+
+    def step(self, report: StepReport, seconds: float) -> None:
+        """One line of metrics.jsonl; `seconds` is what the step took."""
+        self.metrics.write(
+            report.step,
+            "train",
+            loss=report.loss,
+            perplexity=perplexity(report.loss),
+            lr=report.lr,
+            grad_norm=report.grad_norm,
+            supervised_tokens=report.supervised_tokens,
+            tokens_per_second=report.tokens / seconds,
+            seconds=seconds,
+        )
+
+    def evaluate(self, whole: bool = False) -> float:
+        """The mean loss on held-out answers; it goes into metrics.jsonl and, with all before it, into loss.png."""
+        start = time.perf_counter()
+        rows = self.valid if whole else self.valid[:EVALUATED]
+        nll, count = response_loss(self.trainer.model, rows, self.trainer.recipe.micro_batch_size, self.dtype)
+        self.metrics.write(
+            self.trainer.step,
+            "valid",
+            loss=nll / count,
+            perplexity=perplexity(nll, count),
+            supervised_tokens=count,
+            seconds=time.perf_counter() - start,
+        )
+        draw([self.folder], self.folder / "loss.png")
+        return nll / count
+
+    def show_samples(self, when: str) -> None:
+        """The same few conversations, answered as the model answers now; printed and added to samples.md."""
+        asked = [row.messages[:-1] for row in self.samples]
+        answers = answer(self.trainer.model, self.template, asked, self.max_new_tokens)
+        tqdm.write(f"\n{when}:")
+        text = f"## {when}\n\n"
+        for row, given in zip(self.samples, answers, strict=True):
+            said = [f"{message['role']}: {message['content']}" for message in row.messages[:-1]]
+            right = row.messages[-1]["content"]
+            verdict = "right" if given == right else f"wanted: {right}"
+            shown = given if given.isprintable() else repr(given)
+            tqdm.write("  " + " | ".join(said).replace("\n", " ") + f"  ->  {shown}  ({verdict})")
+            text += "".join(f"- {line}\n" for line in said) + f"- **model: {shown}** ({verdict})\n\n"
+        with (self.folder / "samples.md").open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def accuracy(self) -> Accuracy:
+        """Exact match on the test conversations, by kind; it goes into metrics.jsonl."""
+        asked = [row.messages[:-1] for row in self.test]
+        with tqdm(total=len(asked), desc="answering the test", unit="row", leave=False) as bar:
+            answers = answer(self.trainer.model, self.template, asked, self.max_new_tokens, progress=bar.update)
+        result = exact_match(self.test, answers)
+        self.metrics.write(
+            self.trainer.step, "test", accuracy=result.overall, accuracy_by_kind=result.by_kind, rows=len(asked)
+        )
+        return result
+
+    def finish(self, before: float, seconds: float) -> None:
+        """The last figures: printed, and kept in result.json."""
+        model = self.trainer.model
+        model.save_pretrained(self.folder / "model")
+        save_template(self.folder / "model", self.template)
+        accuracy = self.accuracy()
+        loss = self.evaluate(whole=True)
+        self.show_samples("After training")
+        peak = peak_memory_bytes(model.device)
+        result = {
+            "valid_loss": loss,
+            "valid_perplexity": perplexity(loss),
+            "accuracy": accuracy.overall,
+            "accuracy_by_kind": accuracy.by_kind,
+            "accuracy_before": before,
+            "steps": self.trainer.step,
+            "seconds": seconds,
+            "peak_memory_bytes": peak,
+        }
+        (self.folder / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        print(f"\nExact match, {len(self.test)} test conversations:")
+        for kind, share in accuracy.by_kind.items():
+            print(f"  {kind:<24}{share:>7.1%}  of {accuracy.asked[kind]}")
+        print(f"  {'all':<24}{accuracy.overall:>7.1%}  (before training: {before:.1%})")
+        print(f"Held-out loss {loss:.3f}, perplexity {perplexity(loss):.2f}.")
+        print(f"{self.trainer.step} steps, {seconds:.0f} s, {peak / 2**20:,.0f} MiB at the most.")
+        print(f"Picture {self.folder / 'loss.png'}, model {self.folder / 'model'}.")
+
+    @property
+    def dtype(self) -> str:
+        return self.trainer.recipe.dtype
+
+
+def spread(conversations: Sequence[Conversation], count: int) -> list[Conversation]:
+    """`count` conversations, of as many kinds as there are, in an order that hops between the kinds."""
+    first_of_kind = list({row.kind: row for row in reversed(conversations)}.values())
+    rest = [row for row in conversations if row not in first_of_kind]
+    kinds = sorted(first_of_kind, key=lambda row: row.kind)
+    step = max(1, len(kinds) // count)
+    return (kinds[::step] + [row for row in kinds if row not in kinds[::step]] + rest)[:count]
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory this process has held: on the GPU if it computes there, else in RAM."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB

@@ -1,0 +1,1 @@
+"""The Transformer, one formula a file; it knows numbers only, never text."""

@@ -1,0 +1,125 @@
+"""The whole network: ids -> hidden -> logits. Read with lesson 06."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from minigpt.config import GPTConfig
+from minigpt.model.block import Block
+from minigpt.model.cache import Cache
+from minigpt.model.embedding import Embedding, embed
+from minigpt.model.layer_norm import LayerNorm
+from minigpt.pretrained import model_folder, read_config, read_tensors, write_model
+
+INIT_STD = 0.02  # OpenAI's, for every weight; the projections back into the residual stream are divided by sqrt(2 L)
+INIT_STD_POSITION = 0.01  # OpenAI's, for wpe (openai/gpt-2, src/model.py)
+
+
+class GPT(nn.Module):
+    """P(x) = prod_t P(x_t | x_<t) (documents B 1 and D 4.1): logits at t score the token at t + 1.
+
+    The attribute names are the official checkpoint's, so the state dict is the official file's, key by key. The head
+    is `wte` itself (tied), not a parameter of its own.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = Embedding(config.vocab_size, config.n_embd)  # E
+        self.wpe = Embedding(config.n_ctx, config.n_embd)  # P
+        self.drop = nn.Dropout(config.dropout)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon)
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """OpenAI's random start, drawn from torch's global generator (seed it with torch.manual_seed)."""
+        for name, parameter in self.named_parameters():
+            if name == "wpe.weight":
+                parameter.normal_(std=INIT_STD_POSITION)
+            elif name.endswith("c_proj.weight"):
+                parameter.normal_(std=INIT_STD / math.sqrt(2 * self.config.n_layer))
+            elif parameter.dim() == 2:
+                parameter.normal_(std=INIT_STD)
+
+    def hidden(
+        self, ids: Int[Tensor, "B T"], cache: Cache | None = None, at: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "*at C"]:
+        """What the model makes of each position, after ln_f. With a cache, `ids` are the new tokens only.
+
+        With `at`, the same for those positions alone, as rows (N, C): the last block's projection and MLP, most of
+        its work, are left out elsewhere. Instruction tuning asks for the answers only.
+
+        Raises ValueError for an empty row, more than n_ctx positions, or an id outside the vocabulary.
+        """
+        self.check(ids)
+        if cache is None:
+            positions, visible = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0), None
+        else:
+            positions, visible = cache.begin(ids.shape[1])
+        x = self.drop(embed(self.wte, self.wpe, ids, positions))
+        last = len(self.h) - 1
+        for i, block in enumerate(self.h):
+            x = block(x, cache.layers[i] if cache else None, visible, at if i == last else None)
+        return self.ln_f(x)
+
+    def logits(self, hidden: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch V"]:
+        """A score for each token of the vocabulary: how well the hidden vector matches its embedding."""
+        return hidden @ self.wte.weight.t()  # eq 6.2
+
+    def forward(self, ids: Int[Tensor, "B T"], cache: Cache | None = None) -> Float[Tensor, "B T V"]:
+        return self.logits(self.hidden(ids, cache))  # eq 6.1
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> "GPT":
+        """The model in `weights/<name>` (a size's name) or in any folder in Hugging Face's GPT-2 layout, in float32.
+
+        UserError for a folder or file that is not there, is broken, or does not hold exactly a GPT-2's tensors.
+        """
+        folder = model_folder(name)
+        with torch.device("meta"):  # shapes without memory: the tensors of the file become the parameters
+            model = cls(read_config(folder))
+        model.load_state_dict(read_tensors(folder, model.state_dict()), assign=True)
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """config.json and model.safetensors, which transformers.GPT2LMHeadModel.from_pretrained loads too."""
+        write_model(Path(folder), self.config, self.state_dict())
+
+    def grow(self, vocab_size: int) -> None:
+        """Make room for new tokens: each new row of the embedding is the mean of the old ones.
+
+        The head is tied, so random rows would take probability from the start; the mean scores as an average token.
+        The logits of the old tokens stay as they are.
+        """
+        old = self.wte.weight.detach()
+        mean = old.mean(0, keepdim=True).expand(vocab_size - len(old), -1)
+        self.wte.weight = nn.Parameter(torch.cat([old, mean]))
+        self.config = replace(self.config, vocab_size=vocab_size)
+
+    def check(self, ids: Int[Tensor, "B T"]) -> None:
+        """Refuse in words what torch would refuse from within an index kernel."""
+        T = ids.shape[1]
+        if T == 0:
+            raise ValueError("There is no token to read; give at least one (<|endoftext|> starts an empty text).")
+        if self.config.n_ctx < T:
+            raise ValueError(f"{T} tokens do not fit into this model's context of {self.config.n_ctx}.")
+        # On a GPU the comparison would wait for all work in flight; its index kernel checks the bounds itself.
+        if ids.device.type == "cpu" and not torch.compiler.is_compiling():
+            low, high = ids.aminmax()
+            if low < 0 or high >= self.config.vocab_size:
+                wrong = int(low if low < 0 else high)
+                raise ValueError(f"The id {wrong} is outside the vocabulary of {self.config.vocab_size} tokens.")
+
+    @property
+    def device(self) -> torch.device:
+        return self.wte.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.wte.weight.dtype

@@ -1,0 +1,55 @@
+"""Every position brought to mean 0 and variance 1, then stretched and moved. Read with lesson 05."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import Function
+
+
+def layer_norm(
+    x: Float[Tensor, "*batch C"], gain: Float[Tensor, " C"], bias: Float[Tensor, " C"], eps: float
+) -> Float[Tensor, "*batch C"]:
+    """(x - mean) / sqrt(var + eps) * gain + bias over the channels; the variance is the biased one (divided by C)."""
+    centred = x - x.mean(-1, keepdim=True)
+    variance = (centred * centred).mean(-1, keepdim=True)
+    return centred / torch.sqrt(variance + eps) * gain + bias  # eq 5.1
+
+
+class FusedLayerNorm(Function):
+    """`layer_norm` with its gradient written out, so that autograd keeps two tensors instead of six.
+
+    With n = (x - mean) / sqrt(var + eps), r = 1 / sqrt(var + eps) and u = dL/dn = dL/dy * gain:
+    dL/dx = r (u - mean(u) - n mean(u n)), the means over the channels.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+        n = x - x.mean(-1, keepdim=True)
+        r = torch.linalg.vector_norm(n, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        n.mul_(r)
+        ctx.save_for_backward(n, r, gain)
+        return torch.addcmul(bias, n, gain)
+
+    @staticmethod
+    def backward(ctx, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        n, r, gain = ctx.saved_tensors
+        rows = tuple(range(dy.dim() - 1))
+        dy_n = dy * n
+        u = dy * gain
+        mean_u = u.mean(-1, keepdim=True)
+        mean_un = (dy_n @ gain).unsqueeze(-1).div_(gain.shape[0])
+        dx = u.sub_(mean_u).addcmul_(n, mean_un, value=-1).mul_(r)
+        return dx, dy_n.sum(rows), dy.sum(rows), None
+
+
+class LayerNorm(nn.Module):
+    """`layer_norm` with its learned gain (named `weight`, as in the official checkpoint) and bias."""
+
+    def __init__(self, n_embd: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_embd))
+        self.bias = nn.Parameter(torch.zeros(n_embd))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C"]:
+        return FusedLayerNorm.apply(x, self.weight, self.bias, self.eps)

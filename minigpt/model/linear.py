@@ -1,0 +1,23 @@
+"""The linear map that every other part is made of. Read with lesson 04."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Linear(nn.Module):
+    """y = x W + b, for x (..., n_in), W (n_in, n_out), b (n_out) and y (..., n_out).
+
+    W is stored (in, out), as in the official checkpoint and as the documents write it (X W_Q, x W_1):
+    torch.nn.Linear stores the transpose.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_in, n_out))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+
+    def forward(self, x: Float[Tensor, "*batch n_in"]) -> Float[Tensor, "*batch n_out"]:
+        # addmm is b + x W in one pass over memory; it wants the leading axes as one.
+        y = torch.addmm(self.bias, x.flatten(0, -2), self.weight)
+        return y.view(*x.shape[:-1], -1)

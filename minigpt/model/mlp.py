@@ -1,0 +1,54 @@
+"""What each position works out for itself. Read with lesson 04."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from minigpt.model.linear import Linear
+
+SQRT_2_OVER_PI = math.sqrt(2.0 / math.pi)
+CUBIC = 0.044715  # Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016), section 2
+
+
+def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x times the share of a standard normal that lies below x, in the tanh form that GPT-2 was trained with.
+
+    The exact form, with erf, differs from it by up to 4.7e-4 (near |x| = 2.7).
+    """
+    return 0.5 * x * (1.0 + torch.tanh(SQRT_2_OVER_PI * (x + CUBIC * x**3)))  # eq 4.1
+
+
+class FusedGELU(Function):
+    """`gelu` with its gradient written out: fewer passes over memory, and two tensors kept instead of seven.
+
+    As (1 + tanh(z)) / 2 = sigmoid(2 z), gelu(x) = x s(u) with s the sigmoid and u = 2 sqrt(2/pi) (x + 0.044715 x^3);
+    its derivative is s(u) (1 + x u' (1 - s(u))).
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        s = (x * x).mul_(2.0 * SQRT_2_OVER_PI * CUBIC).add_(2.0 * SQRT_2_OVER_PI).mul_(x).sigmoid_()
+        ctx.save_for_backward(x, s)
+        return x * s
+
+    @staticmethod
+    def backward(ctx, dy: Tensor) -> Tensor:
+        x, s = ctx.saved_tensors
+        x_du = (x * x).mul_(6.0 * SQRT_2_OVER_PI * CUBIC).add_(2.0 * SQRT_2_OVER_PI).mul_(x)
+        return torch.addcmul(x_du, x_du, s, value=-1.0).add_(1.0).mul_(s).mul_(dy)
+
+
+class MLP(nn.Module):
+    """Widen to d_ff = 4 C channels, bend, and come back (document B 2.2)."""
+
+    def __init__(self, n_embd: int, dropout: float) -> None:
+        super().__init__()
+        self.c_fc = Linear(n_embd, 4 * n_embd)  # W_1, b_1
+        self.c_proj = Linear(4 * n_embd, n_embd)  # W_2, b_2
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        return self.dropout(self.c_proj(FusedGELU.apply(self.c_fc(x))))  # eq 4.2

@@ -1,0 +1,38 @@
+"""`python -m minigpt.plot RUN...`: the curves of one or several runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from minigpt import command
+from minigpt.errors import UserError
+from minigpt.measure.curves import draw
+
+
+@dataclass
+class Options:
+    """Draw the losses (and accuracies) of one or several runs into one picture."""
+
+    runs: Positional[tuple[Path, ...]]
+    """The runs' folders."""
+    out: Path | None = None
+    """Where to write the picture; loss.png in the first run's folder if left out."""
+
+
+def main(options: Options) -> None:
+    if not options.runs:
+        raise UserError("Name at least one run's folder, such as runs/builtin-tiny-1.")
+    for run in options.runs:
+        if not (run / "metrics.jsonl").is_file():
+            raise UserError(f"{run} is not the folder of a run: it has no metrics.jsonl.")
+    out = options.out or options.runs[0] / "loss.png"
+    try:
+        draw(options.runs, out)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{out} cannot be written: {error}.") from None
+    print(out)
+
+
+if __name__ == "__main__":
+    command.run(Options, main, "plot")

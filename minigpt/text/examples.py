@@ -1,0 +1,86 @@
+"""Conversations to rows of tokens no longer than T_max. Read with lesson 11."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from minigpt.errors import UserError
+from minigpt.text.records import MOST_SHOWN, Conversation
+from minigpt.text.template import Template
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row: its ids, which of them are learned, and where it came from."""
+
+    ids: list[int]
+    supervised: list[bool]
+    source: str
+
+
+@dataclass
+class Fitting:
+    """What fitting into T_max did: the rows, and how many of them lost something."""
+
+    examples: list[Example] = field(default_factory=list)
+    turns_dropped: int = 0
+    answers_cut: int = 0
+
+    def __str__(self) -> str:
+        if not self.turns_dropped and not self.answers_cut:
+            return "all fit"
+        return f"{self.turns_dropped} oldest turns dropped, {self.answers_cut} answers cut at the end"
+
+
+def fit(
+    conversations: Iterable[Conversation],
+    template: Template,
+    t_max: int,
+    supervise: Literal["response", "all"] = "response",
+) -> Fitting:
+    """|Q| + |A| <= T_max (document B 5.2) for every row.
+
+    Whole oldest turns go first, the system message stays; then the last answer's tail is cut, and no end token is
+    invented. An instruction is never cut: a row with no room for one learned token is refused by its line number.
+    `supervise` "all" learns from every token, as pretraining would.
+    """
+    fitted = Fitting()
+    refused: list[str] = []
+    for conversation in conversations:
+        messages = conversation.messages
+        ids, supervised = template.encode(messages)
+        first = int(messages[0]["role"] == "system")
+        while len(ids) > t_max and len(messages) > first + 2:  # eq 11.4
+            messages = messages[:first] + messages[first + 2 :]
+            fitted.turns_dropped += 1
+            ids, supervised = template.encode(messages)
+        if len(ids) > t_max:
+            # What stands behind the answer's end is not learned; losing only that cuts no answer.
+            fitted.answers_cut += any(supervised[t_max:])
+            ids, supervised = ids[:t_max], supervised[:t_max]
+        if supervise == "all":
+            supervised = [True] * len(ids)
+        elif not any(supervised[1:]):
+            refused.append(f"{conversation.source}: no token of the answer fits into {t_max} tokens.")
+            continue
+        fitted.examples.append(Example(ids, supervised, conversation.source))
+    if refused:
+        more = f"\n... and {len(refused) - MOST_SHOWN} more." if len(refused) > MOST_SHOWN else ""
+        raise UserError("\n".join(refused[:MOST_SHOWN]) + more + "\nRaise --max-length, or take these rows out.")
+    return fitted
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How many tokens are asked and answered (document B 3.1)."""
+
+    rows: int
+    asked: int  # N_Q
+    answered: int  # N_A
+
+
+def lengths(examples: Iterable[Example]) -> Lengths:
+    """N_Q = sum Q_i and N_A = sum A_i, in tokens as the template lays them out: A_i are the learned ones."""
+    rows = list(examples)
+    answered = sum(sum(row.supervised) for row in rows)  # eq 11.3
+    return Lengths(len(rows), sum(len(row.ids) for row in rows) - answered, answered)

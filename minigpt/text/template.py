@@ -1,0 +1,158 @@
+"""A conversation to (ids, supervised): what the model reads, and which of it is learned from. Read with lesson 12."""
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from minigpt.errors import UserError
+from minigpt.text.tokenizer import Tokenizer, load_tokenizer, read_note
+
+Message = dict[str, str]
+ROLES = ("system", "user", "assistant")
+
+
+def turns(messages: Sequence[Message]) -> tuple[str | None, list[tuple[str, str | None]]]:
+    """C = (s, u_1, a_1, ..., u_T, a_T) (document A 3.2): the system's text and the pairs; a missing a_T is None.
+
+    UserError, saying which, for anything else: an unknown role, a system message that is not the first, two turns of
+    one side in a row, an assistant that begins, empty text, or no user at all.
+    """
+    for i, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            raise UserError(f"message {i + 1} has the role {role!r}; the roles are system, user and assistant.")
+        if not isinstance(content, str):
+            raise UserError(f"message {i + 1} ({role}) has no text as its content.")
+        if not content:
+            raise UserError(f"message {i + 1} ({role}) is empty.")
+        if role == "system" and i:
+            raise UserError(f"message {i + 1} is a system message; only the first message may be one.")
+    system = messages[0]["content"] if messages and messages[0]["role"] == "system" else None
+    rest = messages[system is not None :]
+    if not rest:
+        raise UserError("there is no user turn.")
+    if rest[0]["role"] != "user":
+        raise UserError("the assistant speaks before the user.")
+    for first, second in pairwise(rest):
+        if first["role"] == second["role"]:
+            raise UserError(f"two {first['role']} turns follow one another.")
+    texts = [message["content"] for message in rest]
+    return system, [
+        (u, texts[i + 1] if i + 1 < len(texts) else None) for i, u in list(enumerate(texts))[::2]
+    ]  # eq 12.1
+
+
+class Template:
+    """How a conversation is laid out. Each part is encoded by itself, so a prompt is an exact prefix of training's ids.
+
+    `end` is the id that ends an answer: the last one learned in every assistant turn, and the one to stop at.
+    """
+
+    name: str
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.end = tokenizer.control["<|endoftext|>"]
+        self.after_end: list[int] = []  # what stands behind the end of an answer, never learned
+
+    def ask(self, system: str | None, user: str, first: bool) -> list[int]:
+        """The ids from the end of the turn before up to where this turn's answer begins."""
+        raise NotImplementedError
+
+    def encode(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
+        """The ids, and for each whether it is learned: every answer's tokens with its end, and nothing else."""
+        ids, supervised = self._lay_out(messages)
+        if messages[-1]["role"] != "assistant":
+            raise UserError("the conversation ends with a user turn; one to learn from must end with the assistant.")
+        return ids, supervised
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """The ids to answer from, for a conversation that ends with the user: a prefix of what `encode` gives."""
+        ids, _ = self._lay_out(messages)
+        if messages[-1]["role"] != "user":
+            raise UserError("the conversation ends with the assistant; there is nothing to answer.")
+        return ids
+
+    def _lay_out(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
+        system, pairs = turns(messages)
+        ids: list[int] = []
+        supervised: list[bool] = []
+        for i, (user, answer) in enumerate(pairs):
+            parts = [(self.ask(None if i else system, user, first=i == 0), False)]
+            if answer is not None:
+                parts += [(self.tokenizer.encode(answer) + [self.end], True), (self.after_end, False)]
+            for part, learned in parts:
+                ids += part
+                supervised += [learned] * len(part)
+        return ids, supervised
+
+
+class ChatML(Template):
+    """<|im_start|>role, a line break, the text, <|im_end|>, a line break; for each message (document E 1)."""
+
+    name = "chatml"
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__(tokenizer)
+        self.end = tokenizer.control["<|im_end|>"]
+        self.after_end = tokenizer.encode("\n")
+
+    def ask(self, system: str | None, user: str, first: bool) -> list[int]:
+        said = [] if system is None else self._header("system") + self._closed(system)
+        return said + self._header("user") + self._closed(user) + self._header("assistant")
+
+    def _header(self, role: str) -> list[int]:
+        return [self.tokenizer.control["<|im_start|>"]] + self.tokenizer.encode(f"{role}\n")
+
+    def _closed(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text) + [self.end] + self.after_end
+
+
+class Documents(Template):
+    """S = [BOS, I, SEP, Y, EOS] (document D 3.2); several turns repeat I SEP Y EOS.
+
+    BOS and EOS are GPT-2's one <|endoftext|>. The system's text is folded into the first instruction.
+    """
+
+    name = "documents"
+
+    def ask(self, system: str | None, user: str, first: bool) -> list[int]:
+        instruction = user if system is None else f"{system}\n{user}"
+        return [self.end] * first + self.tokenizer.encode(instruction) + [self.tokenizer.control["<|sep|>"]]  # eq 11.2
+
+
+class Alpaca(Template):
+    """Stanford Alpaca's headings (tatsu-lab/stanford_alpaca, train.py); a system message takes the preamble's place."""
+
+    name = "alpaca"
+    PREAMBLE = (
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+    )
+
+    def ask(self, system: str | None, user: str, first: bool) -> list[int]:
+        opening = (system or self.PREAMBLE) if first else ""
+        return self.tokenizer.encode(f"{opening}\n\n### Instruction:\n{user}\n\n### Response:\n")
+
+
+TEMPLATES = {template.name: template for template in (ChatML, Documents, Alpaca)}
+
+
+def load_template(name: str, tokenizer: Tokenizer) -> Template:
+    """The template called `name`; UserError for one that does not exist."""
+    if name not in TEMPLATES:
+        raise UserError(f"There is no template called {name!r}; the templates are {', '.join(TEMPLATES)}.")
+    return TEMPLATES[name](tokenizer)
+
+
+def save_template(folder: Path, template: Template) -> None:
+    """minigpt.json, which says how a model's conversations are laid out, and the files its tokenizer needs."""
+    for name, content in template.tokenizer.files().items():
+        (folder / name).write_bytes(content)
+    note = {"tokenizer": template.tokenizer.name, "template": template.name}
+    (folder / "minigpt.json").write_text(json.dumps(note) + "\n")
+
+
+def template_of(folder: Path) -> Template:
+    """The template, with its tokenizer, that a model's folder says it was trained with."""
+    return load_template(read_note(folder)["template"], load_tokenizer(folder))

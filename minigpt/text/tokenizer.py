@@ -1,0 +1,186 @@
+"""Text to token ids and back: raw bytes for `tiny`, GPT-2's byte pairs for everything else. Read with lesson 01."""
+
+import json
+from pathlib import Path
+
+import tiktoken
+from tiktoken.load import read_file_cached
+
+from minigpt.errors import UserError
+
+CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|sep|>")
+
+# Where OpenAI publishes GPT-2's vocabulary, with the SHA-256 of each file: openai/tiktoken, tiktoken_ext/openai_public.py.
+# The Hugging Face layout calls the same two files vocab.json and merges.txt.
+PUBLISHED = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+GPT2_FILES = {
+    "vocab.json": ("encoder.json", "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
+    "merges.txt": ("vocab.bpe", "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
+}
+GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+
+
+class Tokenizer:
+    """What both tokenizers share. Text yields ids below `first_control` or <|endoftext|>'s neighbours, never a
+    control id: a user who types "<|im_end|>" gets the ids of those ten characters.
+
+    `name` is what minigpt.json records; `control` maps each control token to its id; `len()` counts all ids.
+    """
+
+    name: str
+    control: dict[str, int]
+
+    def __len__(self) -> int:
+        return max(self.control.values()) + 1
+
+    def encode(self, text: str) -> list[int]:
+        """X = (x_1, ..., x_T) (document D 2.2). UserError for a lone surrogate, which no UTF-8 can carry."""
+        try:
+            return self._encode(text.encode("utf-8"), text)  # eq 1.1
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"The text holds a lone surrogate (U+{ord(text[error.start]):04X}) at character {error.start}; "
+                "it is half of a character and cannot be encoded."
+            ) from None
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of `ids`: control tokens by name, bytes that are no UTF-8 as U+FFFD. UserError for an unknown id."""
+        pieces = []
+        for i in ids:
+            if not 0 <= i < len(self):
+                raise UserError(f"The id {i} is outside the vocabulary of {len(self)} tokens.")
+            pieces.append(self.token_bytes(i))
+        return b"".join(pieces).decode("utf-8", errors="replace")
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that one id stands for; for a control token, its name's."""
+        raise NotImplementedError
+
+    def files(self) -> dict[str, bytes]:
+        """What has to lie in a model's folder for this tokenizer to be loaded from there."""
+        return {}
+
+    def _encode(self, data: bytes, text: str) -> list[int]:
+        raise NotImplementedError
+
+
+class ByteTokenizer(Tokenizer):
+    """Every UTF-8 byte is a token, 0 to 255; the control tokens come behind them."""
+
+    name = "bytes"
+
+    def __init__(self) -> None:
+        self.control = {token: 256 + i for i, token in enumerate(CONTROL)}
+        self._names = [token.encode() for token in CONTROL]
+
+    def token_bytes(self, token: int) -> bytes:
+        return bytes([token]) if token < 256 else self._names[token - 256]
+
+    def _encode(self, data: bytes, text: str) -> list[int]:
+        return list(data)
+
+
+class GPT2Tokenizer(Tokenizer):
+    """GPT-2's 50,256 byte pairs through tiktoken; <|endoftext|> is GPT-2's own, the other control tokens follow it."""
+
+    name = "gpt2"
+
+    def __init__(self, vocab: bytes, merges: bytes, where: str) -> None:
+        self._files = {"vocab.json": vocab, "merges.txt": merges}
+        ranks = _ranks(vocab, merges, where)
+        self.control = {token: len(ranks) + i for i, token in enumerate(CONTROL)}
+        self._names = {i: token.encode() for token, i in self.control.items()}
+        self._pairs = tiktoken.Encoding("gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens={})
+
+    def token_bytes(self, token: int) -> bytes:
+        return self._names.get(token) or self._pairs.decode_single_token_bytes(token)
+
+    def files(self) -> dict[str, bytes]:
+        return self._files
+
+    def _encode(self, data: bytes, text: str) -> list[int]:
+        return self._pairs.encode_ordinary(text)
+
+
+def load_tokenizer(name: str | Path, weights: Path = Path("weights")) -> Tokenizer:
+    """The tokenizer "bytes"; "gpt2" (any official size: they share one vocabulary); or a folder with minigpt.json, or with
+    vocab.json and merges.txt.
+
+    GPT-2's vocabulary is taken from `weights/gpt2`, else from tiktoken's cache or download. UserError if none is there.
+    """
+    if name == "bytes":
+        return ByteTokenizer()
+    if name == "gpt2":
+        folder = next((path.parent for path in sorted(weights.glob("gpt2*/vocab.json"))), None)
+        return _from_folder(folder) if folder else GPT2Tokenizer(*_published(), "tiktoken's copy of the vocabulary")
+    folder = Path(name)
+    if not folder.is_dir():
+        raise UserError(f"There is no tokenizer {str(name)!r}: it is neither 'bytes' nor 'gpt2' nor a folder.")
+    note = folder / "minigpt.json"
+    if note.exists() and read_note(folder)["tokenizer"] == "bytes":
+        return ByteTokenizer()
+    return _from_folder(folder)
+
+
+def read_note(folder: Path) -> dict[str, str]:
+    """A model folder's minigpt.json: which tokenizer and which template it was trained with."""
+    path = folder / "minigpt.json"
+    try:
+        note = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); it says which tokenizer and template belong to the model."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}.") from None
+    for key in ("tokenizer", "template"):
+        if not isinstance(note, dict) or not isinstance(note.get(key), str):
+            raise UserError(f"{path} lacks the text {key!r}.")
+    return note
+
+
+def _from_folder(folder: Path) -> GPT2Tokenizer:
+    files = []
+    for name in GPT2_FILES:
+        try:
+            files.append((folder / name).read_bytes())
+        except OSError as error:
+            raise UserError(f"{folder / name} cannot be read ({error.strerror}); GPT-2's tokenizer needs it.") from None
+    return GPT2Tokenizer(*files, str(folder))
+
+
+def _published() -> list[bytes]:
+    try:
+        return [read_file_cached(PUBLISHED + name, sha256) for name, sha256 in GPT2_FILES.values()]
+    except Exception as error:  # tiktoken lets its HTTP library's and the file system's errors through
+        raise UserError(
+            "GPT-2's vocabulary is not in weights/gpt2 (vocab.json, merges.txt), and tiktoken could not fetch it "
+            f"({type(error).__name__}). Put the two files there, or use --tokenizer bytes."
+        ) from None
+
+
+def _printable_bytes() -> dict[str, int]:
+    """GPT-2's two files write each byte as one printable character: itself where it has one, else from U+0100 on."""
+    plain = [b for b in range(256) if chr(b).isprintable() and chr(b) != " " and b < 256]
+    others = [b for b in range(256) if b not in plain]
+    return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(others)}
+
+
+def _ranks(vocab: bytes, merges: bytes, where: str) -> dict[bytes, int]:
+    """tiktoken wants {token's bytes: id} with the ids in the order of merging, which is GPT-2's; others are refused."""
+    byte_of = _printable_bytes()
+    try:
+        pairs = [tuple(line.split()) for line in merges.decode("utf-8").split("\n")[1:] if line]
+        tokens = [bytes([b]) for b in byte_of.values()]
+        tokens += [bytes(byte_of[c] for c in first + second) for first, second in pairs]
+        ids = {bytes(byte_of[c] for c in token): i for token, i in json.loads(vocab).items() if token not in CONTROL}
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"The vocabulary in {where} is not in GPT-2's format ({type(error).__name__}: {error})."
+        ) from None
+    ranks = {token: i for i, token in enumerate(tokens)}
+    if ranks != ids:
+        raise UserError(
+            f"In {where}, vocab.json does not number the tokens in the order of merges.txt, as GPT-2's does."
+        )
+    return ranks

@@ -1,0 +1,340 @@
+"""`python -m minigpt.train`: data -> tokenizer -> GPT-2 -> loss -> Adam -> parameters (documents A 5, D 5).
+
+`main` is that drawing, read from top to bottom. Lessons 09 and 13 read it.
+"""
+
+import hashlib
+import json
+import signal
+import time
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from minigpt import __version__, command
+from minigpt.config import GPTConfig
+from minigpt.errors import UserError
+from minigpt.learn.checkpoint import load_checkpoint, save_checkpoint
+from minigpt.learn.trainer import Recipe, Trainer
+from minigpt.measure.report import Report
+from minigpt.model.gpt import GPT
+from minigpt.pretrained import model_folder
+from minigpt.text.examples import Fitting, fit, lengths
+from minigpt.text.records import BUILTIN, Conversation, read_conversations
+from minigpt.text.template import Template, load_template
+from minigpt.text.tokenizer import Tokenizer, load_tokenizer
+
+DEFAULT_STEPS = 1500  # of the default job: what two CPU cores do in about two minutes
+DEFAULT_EPOCHS = 3.0
+DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
+DEFAULT_ACCURACY_ROWS = 50  # of data other than the built-in
+HELD_OUT = 20  # one conversation in so many, where there is no --valid
+
+
+@dataclass
+class Options:
+    """Teach a GPT-2 to follow instructions. With no option: `tiny`, from random weights, on the built-in data."""
+
+    init: str = "scratch"
+    """Where the weights start: scratch (random), or a model's folder or official size to go on from."""
+    size: Literal["tiny", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] = "tiny"
+    """The shape of a model from scratch."""
+    data: tuple[str, ...] = ("builtin",)
+    """JSON Lines files to learn from, or builtin."""
+    valid: str | None = None
+    """A file of held-out conversations; without one, a twentieth of the data is held out."""
+    template: str = "chatml"
+    """How a conversation is laid out: chatml, documents or alpaca."""
+    tokenizer: str | None = None
+    """bytes, gpt2 or a folder; if left out, that of --init, else bytes for tiny and gpt2 for the official sizes."""
+    run: Path | None = None
+    """The run's folder; a new one under runs/ if left out."""
+    resume: bool = False
+    """Go on with the run in --run from its last checkpoint, with the options it was started with."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; one is written at the end in any case."""
+    eval_every: int | None = None
+    """Steps between evaluations on held-out data; a fifth of the run if left out."""
+    steps: int | None = None
+    """Optimiser steps."""
+    epochs: float | None = None
+    """Passes over the data, in place of --steps; 3 if neither is given (the default job knows its own steps)."""
+    batch_size: int = 16
+    """Conversations an optimiser step."""
+    micro_batch_size: int | None = None
+    """Conversations held in memory at once; fewer need less of it and change nothing else."""
+    lr: float | None = None
+    """The peak learning rate; 2e-3 from scratch at size tiny, 3e-4 at the others, 5e-5 when fine-tuning."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises to its peak."""
+    weight_decay: float = 0.1
+    """How strongly matrices are pulled to zero."""
+    max_length: int | None = None
+    """T_max, the tokens of a conversation; the model's context if left out."""
+    supervise: Literal["response", "all"] = "response"
+    """Learn from the assistants' answers only, or from every token."""
+    seed: int = 0
+    """Fixes the random weights, the order of the data and what is held out."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a CUDA GPU if there is one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What matrices are multiplied in; auto takes bfloat16 on a GPU that has it. Weights and loss stay float32."""
+    compile: bool = False
+    """Let torch.compile fuse the model's operations; pays on a GPU and in long runs."""
+    accuracy_rows: int | None = None
+    """Held-out conversations to answer for the accuracy; all of the built-in test, 50 of other data if left out."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned from, what the loss is watched on, and what is answered for the accuracy."""
+
+    train: list[Conversation]
+    valid: list[Conversation]
+    test: list[Conversation]
+    files: dict[str, str]  # SHA-256
+
+
+def main(options: Options) -> None:
+    if options.resume:
+        options = resumed(options)
+    options = placed(options)
+    data = load_data(options)
+    tokenizer, model = load_model(options)
+    template = load_template(options.template, tokenizer)
+    t_max = min(options.max_length or model.config.n_ctx, model.config.n_ctx)
+    train, valid = (fit(rows, template, t_max, options.supervise) for rows in (data.train, data.valid))
+    options = decided(options, len(train.examples), t_max, tokenizer)
+    recipe = Recipe(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        micro_batch_size=options.micro_batch_size,
+        lr=options.lr,
+        warmup_steps=options.warmup_steps,
+        weight_decay=options.weight_decay,
+        seed=options.seed,
+        dtype=options.dtype,
+    )
+    trainer = Trainer(model, train.examples, recipe)
+    if options.resume:
+        load_checkpoint(options.run / "checkpoint", trainer)
+        if trainer.step == options.steps:
+            raise UserError(f"{options.run} is finished: it took its {options.steps} steps.")
+    else:
+        options = replace(options, run=new_folder(options))
+        write_options(options, data)
+    introduce(options, data, model, template, train)
+    learn(options, trainer, Report(options.run, trainer, template, valid.examples, data.test))
+
+
+def learn(options: Options, trainer: Trainer, report: Report) -> None:
+    """The steps, with a look at how it goes before, midway and after; ends early, and can be resumed, on a signal."""
+    start = time.perf_counter()
+    before = report.first_look()
+    with tqdm(total=options.steps, initial=trainer.step, unit="step") as bar, Interruption() as interruption:
+        while trainer.step < options.steps:
+            step_start = time.perf_counter()
+            done = trainer.train_step()
+            seconds = time.perf_counter() - step_start
+            report.step(done, seconds)
+            bar.set_postfix(loss=f"{done.loss:.3f}", tok_s=f"{done.tokens / seconds:,.0f}", refresh=False)
+            bar.update()
+            if trainer.step % options.eval_every == 0 and trainer.step < options.steps:
+                tqdm.write(f"step {trainer.step}: held-out loss {report.evaluate():.3f}")
+            if trainer.step == options.steps // 2:
+                report.show_samples(f"Midway, after {trainer.step} steps")
+            if interruption.signal or trainer.step in (
+                options.steps,
+                *range(0, options.steps, options.checkpoint_every),
+            ):
+                save_checkpoint(options.run / "checkpoint", trainer)
+            if interruption.signal:
+                break
+    if interruption.signal:
+        report.evaluate()
+        print(f"Stopped after step {trainer.step}. To go on: python -m minigpt.train --resume --run {options.run}")
+        raise SystemExit(128 + interruption.signal)
+    report.finish(before, time.perf_counter() - start)
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM let the step in hand end; `signal` says which came. A second one ends at once."""
+
+    def __enter__(self) -> "Interruption":
+        self.signal = 0
+        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def placed(options: Options) -> Options:
+    """The device and the number format, chosen where they were left to us; UserError for a GPU that is not there."""
+    gpu = torch.cuda.is_available()
+    if options.device == "cuda" and not gpu:
+        raise UserError("There is no CUDA GPU that torch can use here; leave --device out to compute on the CPU.")
+    device = options.device if options.device != "auto" else "cuda" if gpu else "cpu"
+    dtype = options.dtype
+    if dtype == "auto":
+        dtype = "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return replace(options, device=device, dtype=dtype)
+
+
+def load_data(options: Options) -> Data:
+    """The conversations of --data and --valid; UserError naming every row that is none."""
+    if "builtin" in options.data:
+        if options.data != ("builtin",) or options.valid:
+            raise UserError("--data builtin brings its own held-out conversations; it stands alone, without --valid.")
+        paths = [BUILTIN / f"{split}.jsonl" for split in ("train", "valid", "test")]
+        train, valid, test = (read_conversations([path]) for path in paths)
+    else:
+        paths = [Path(path) for path in options.data]
+        train = read_conversations(paths)
+        order = np.random.default_rng(options.seed).permutation
+        if options.valid:
+            paths.append(Path(options.valid))
+            valid = read_conversations(paths[-1:])
+            valid = [valid[i] for i in order(len(valid))]
+        elif len(train) == 1:
+            raise UserError(f"{paths[0]} holds one conversation; give others to hold out with --valid.")
+        else:
+            shuffled = [train[i] for i in order(len(train))]
+            held_out = max(1, len(train) // HELD_OUT)
+            valid, train = shuffled[:held_out], shuffled[held_out:]
+        test = valid[:DEFAULT_ACCURACY_ROWS] if options.accuracy_rows is None else valid
+    files = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return Data(train, valid, test[: options.accuracy_rows], files)
+
+
+def load_model(options: Options) -> tuple[Tokenizer, GPT]:
+    """Random weights of the size asked for, or those of a folder with room made for the control tokens."""
+    torch.manual_seed(options.seed)
+    if options.init == "scratch":
+        tokenizer = load_tokenizer(options.tokenizer or ("bytes" if options.size == "tiny" else "gpt2"))
+        start = tokenizer.control["<|endoftext|>"]
+        model = GPT(GPTConfig.named(options.size, vocab_size=len(tokenizer), bos_token_id=start))
+    else:
+        folder = model_folder(options.init)
+        tokenizer = load_tokenizer(options.tokenizer or folder)
+        model = GPT.from_pretrained(folder)
+        if model.config.vocab_size < len(tokenizer):
+            model.grow(len(tokenizer))
+    model.to(options.device)
+    if options.compile:
+        for block in model.h:
+            block.compile(dynamic=True)
+    return tokenizer, model
+
+
+def decided(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Options:
+    """The options with every default that depends on others filled in; UserError for numbers that make no sense."""
+    for name in (
+        "batch_size",
+        "micro_batch_size",
+        "steps",
+        "epochs",
+        "eval_every",
+        "checkpoint_every",
+        "max_length",
+        "lr",
+        "accuracy_rows",
+    ):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
+    if options.steps and options.epochs:
+        raise UserError("--steps and --epochs say the same thing; give one of them.")
+    steps = options.steps
+    if steps is None and options.epochs is None and options.data == ("builtin",):
+        steps = DEFAULT_STEPS
+    elif steps is None:
+        steps = max(1, round((options.epochs or DEFAULT_EPOCHS) * rows / options.batch_size))
+    kind = "fine-tuning" if options.init != "scratch" else "tiny" if options.size == "tiny" else "other"
+    return replace(
+        options,
+        steps=steps,
+        epochs=None,
+        lr=options.lr or DEFAULT_LR[kind],
+        warmup_steps=min(options.warmup_steps, steps // 5),
+        micro_batch_size=min(options.micro_batch_size or options.batch_size, options.batch_size),
+        eval_every=options.eval_every or max(1, steps // 5),
+        max_length=t_max,
+        tokenizer=options.tokenizer or (tokenizer.name if options.init == "scratch" else options.init),
+    )
+
+
+def new_folder(options: Options) -> Path:
+    """A folder that nothing was in: --run, or the next free number under runs/."""
+    data = Path(options.data[0]).stem
+    names = [options.run] if options.run else (Path("runs") / f"{data}-{options.size}-{n}" for n in count(1))
+    for folder in names:
+        try:
+            folder.mkdir(parents=True, exist_ok=options.run is not None and not any(folder.glob("*")))
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{folder} cannot be made: {error.strerror}.") from None
+    raise UserError(f"{options.run} is there already; choose another --run, or go on with it by --resume.")
+
+
+def write_options(options: Options, data: Data) -> None:
+    """options.json: what this run was asked for, enough to repeat it."""
+    values = asdict(options) | {"version": __version__, "torch": torch.__version__, "sha256": data.files}
+    (options.run / "options.json").write_text(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n")
+
+
+def resumed(options: Options) -> Options:
+    """The options that the run in --run was started with."""
+    if options.run is None:
+        raise UserError("--resume needs --run, the folder of the run to go on with.")
+    path = options.run / "options.json"
+    try:
+        values = json.loads(path.read_bytes())
+        known = {name: values[name] for name in asdict(options)}
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); {options.run} is not the folder of a run."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} does not hold a run's options: {error}.") from None
+    return replace(Options(**known), data=tuple(known["data"]), run=options.run, resume=True)
+
+
+def introduce(options: Options, data: Data, model: GPT, template: Template, fitted: Fitting) -> None:
+    """The first lines: what is about to happen, and where it is kept."""
+    config, count = model.config, lengths(fitted.examples)
+    weights = "random weights" if options.init == "scratch" else f"the weights of {options.init}"
+    threads = (
+        f" ({torch.get_num_threads()} threads)" if options.device == "cpu" else f" ({torch.cuda.get_device_name()})"
+    )
+    print(
+        f"minigpt {__version__}: teaching a GPT-2 to answer.\n"
+        f"model   {config.parameter_count:,} parameters from {weights}: {config.n_layer} layers, {config.n_head} heads, "
+        f"{config.n_embd} channels, context {config.n_ctx}\n"
+        f"data    {', '.join(options.data)}: {count.rows:,} conversations to learn from, {len(data.valid):,} held out; "
+        f"template {template.name}\n"
+        f"tokens  {template.tokenizer.name}, {config.vocab_size:,} kinds; {count.asked:,} asked, {count.answered:,} "
+        f"learned; {fitted}\n"
+        f"steps   {options.steps:,} of {options.batch_size} conversations, learning rate {options.lr:g}, "
+        f"seed {options.seed}\n"
+        f"device  {options.device}{threads}, {options.dtype}\n"
+        f"run     {options.run}"
+    )
+
+
+if __name__ == "__main__":
+    command.run(Options, main, "train")

@@ -1,0 +1,32 @@
+"""What many tests need."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from minigpt import GPT, GPTConfig, load_tokenizer
+from minigpt.text.tokenizer import Tokenizer
+from tests import gpt2_vocabulary
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with GPT-2's vocab.json and merges.txt."""
+    return gpt2_vocabulary.write(tmp_path_factory.mktemp("gpt2"))
+
+
+@pytest.fixture(scope="session")
+def gpt2_tokenizer(gpt2_folder: Path) -> Tokenizer:
+    return load_tokenizer(gpt2_folder)
+
+
+@pytest.fixture
+def small_model() -> GPT:
+    """Two layers over the byte tokens, with weights large enough that every part of it matters."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig.named("tiny", n_ctx=64, n_embd=32, n_head=4, n_layer=2)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
