@@ -47,6 +47,8 @@ def run(options: type[Options], main: Callable[[Options], None], name: str) -> N
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
         sys.exit(141)

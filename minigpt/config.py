@@ -61,6 +61,8 @@ SIZES: dict[str, dict[str, int]] = {
     "gpt2-medium": dict(n_embd=1024, n_head=16, n_layer=24),
     "gpt2-large": dict(n_embd=1280, n_head=20, n_layer=36),
     "gpt2-xl": dict(n_embd=1600, n_head=25, n_layer=48),
-    # For a laptop: about a million parameters when the tokens are bytes.
-    "tiny": dict(vocab_size=260, n_ctx=512, n_embd=128, n_head=4, n_layer=4, bos_token_id=256),
+    # For a laptop: about a million parameters when the tokens are bytes. Wide and shallow, as few large matrix
+    # products are faster on a CPU than many small ones; two layers are the fewest in which attention can build on
+    # attention.
+    "tiny": dict(vocab_size=260, n_ctx=512, n_embd=192, n_head=4, n_layer=2, bos_token_id=256),
 }

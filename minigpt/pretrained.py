@@ -31,8 +31,13 @@ MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
 
 
 def model_folder(name: str | Path) -> Path:
-    """`weights/<name>` for one of the official sizes, else `name` as it is; UserError where there is no such folder."""
+    """Where a model lies: `weights/<name>` for an official size, model/ in a run's folder, else the folder itself.
+
+    UserError where there is none.
+    """
     folder = WEIGHTS / name if str(name) in SIZES and not Path(name).is_dir() else Path(name)
+    if not (folder / "config.json").exists() and (folder / "model" / "config.json").exists():
+        folder = folder / "model"
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}; a model is a folder with config.json and model.safetensors.")
     return folder

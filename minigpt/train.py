@@ -30,10 +30,14 @@ from minigpt.text.records import BUILTIN, Conversation, read_conversations
 from minigpt.text.template import Template, load_template
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
-DEFAULT_STEPS = 1500  # of the default job: what two CPU cores do in about two minutes
+DEFAULT_STEPS = 1400  # of the default job: what two CPU cores do in about two minutes
 DEFAULT_EPOCHS = 3.0
 DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
 DEFAULT_ACCURACY_ROWS = 50  # of data other than the built-in
+POSITIVE = (
+    "batch_size", "micro_batch_size", "steps", "epochs", "eval_every", "checkpoint_every", "max_length", "lr",
+    "accuracy_rows",
+)  # fmt: skip
 HELD_OUT = 20  # one conversation in so many, where there is no --valid
 
 
@@ -70,7 +74,7 @@ class Options:
     micro_batch_size: int | None = None
     """Conversations held in memory at once; fewer need less of it and change nothing else."""
     lr: float | None = None
-    """The peak learning rate; 2e-3 from scratch at size tiny, 3e-4 at the others, 5e-5 when fine-tuning."""
+    """The peak learning rate; 3e-3 from scratch at size tiny, 3e-4 at the others, 5e-5 when fine-tuning."""
     warmup_steps: int = 100
     """Steps over which the learning rate rises to its peak."""
     weight_decay: float = 0.1
@@ -79,6 +83,8 @@ class Options:
     """T_max, the tokens of a conversation; the model's context if left out."""
     supervise: Literal["response", "all"] = "response"
     """Learn from the assistants' answers only, or from every token."""
+    pretrain_steps: int | None = None
+    """Steps at the start that learn from every token all the same; from scratch two fifths if left out, else none."""
     seed: int = 0
     """Fixes the random weights, the order of the data and what is held out."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -109,7 +115,8 @@ def main(options: Options) -> None:
     tokenizer, model = load_model(options)
     template = load_template(options.template, tokenizer)
     t_max = min(options.max_length or model.config.n_ctx, model.config.n_ctx)
-    train, valid = (fit(rows, template, t_max, options.supervise) for rows in (data.train, data.valid))
+    train = fit(data.train, template, t_max, options.supervise)
+    valid, test = (fit(rows, template, t_max) for rows in (data.valid, data.test))
     options = decided(options, len(train.examples), t_max, tokenizer)
     recipe = Recipe(
         steps=options.steps,
@@ -117,6 +124,7 @@ def main(options: Options) -> None:
         micro_batch_size=options.micro_batch_size,
         lr=options.lr,
         warmup_steps=options.warmup_steps,
+        pretrain_steps=options.pretrain_steps,
         weight_decay=options.weight_decay,
         seed=options.seed,
         dtype=options.dtype,
@@ -130,7 +138,7 @@ def main(options: Options) -> None:
         options = replace(options, run=new_folder(options))
         write_options(options, data)
     introduce(options, data, model, template, train)
-    learn(options, trainer, Report(options.run, trainer, template, valid.examples, data.test))
+    learn(options, trainer, Report(options.run, trainer, template, valid.examples, test.conversations))
 
 
 def learn(options: Options, trainer: Trainer, report: Report) -> None:
@@ -183,6 +191,8 @@ class Interruption:
 
 def placed(options: Options) -> Options:
     """The device and the number format, chosen where they were left to us; UserError for a GPU that is not there."""
+    # Numbers below 1e-38 count as zero: a CPU is many times slower at them, and no sum here can tell.
+    torch.set_flush_denormal(True)
     gpu = torch.cuda.is_available()
     if options.device == "cuda" and not gpu:
         raise UserError("There is no CUDA GPU that torch can use here; leave --device out to compute on the CPU.")
@@ -241,17 +251,7 @@ def load_model(options: Options) -> tuple[Tokenizer, GPT]:
 
 def decided(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Options:
     """The options with every default that depends on others filled in; UserError for numbers that make no sense."""
-    for name in (
-        "batch_size",
-        "micro_batch_size",
-        "steps",
-        "epochs",
-        "eval_every",
-        "checkpoint_every",
-        "max_length",
-        "lr",
-        "accuracy_rows",
-    ):
+    for name in POSITIVE:
         value = getattr(options, name)
         if value is not None and not value > 0:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
@@ -262,7 +262,11 @@ def decided(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Op
         steps = DEFAULT_STEPS
     elif steps is None:
         steps = max(1, round((options.epochs or DEFAULT_EPOCHS) * rows / options.batch_size))
-    kind = "fine-tuning" if options.init != "scratch" else "tiny" if options.size == "tiny" else "other"
+    scratch = options.init == "scratch"
+    pretrain_steps = options.pretrain_steps
+    if pretrain_steps is None:
+        pretrain_steps = 2 * steps // 5 if scratch and options.supervise == "response" else 0
+    kind = "fine-tuning" if not scratch else "tiny" if options.size == "tiny" else "other"
     return replace(
         options,
         steps=steps,
@@ -272,7 +276,8 @@ def decided(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Op
         micro_batch_size=min(options.micro_batch_size or options.batch_size, options.batch_size),
         eval_every=options.eval_every or max(1, steps // 5),
         max_length=t_max,
-        tokenizer=options.tokenizer or (tokenizer.name if options.init == "scratch" else options.init),
+        tokenizer=options.tokenizer or (tokenizer.name if scratch else options.init),
+        pretrain_steps=min(pretrain_steps, steps),
     )
 
 
@@ -321,15 +326,16 @@ def introduce(options: Options, data: Data, model: GPT, template: Template, fitt
     threads = (
         f" ({torch.get_num_threads()} threads)" if options.device == "cpu" else f" ({torch.cuda.get_device_name()})"
     )
+    pretraining = f", the first {options.pretrain_steps:,} from every token" if options.pretrain_steps else ""
     print(
         f"minigpt {__version__}: teaching a GPT-2 to answer.\n"
-        f"model   {config.parameter_count:,} parameters from {weights}: {config.n_layer} layers, {config.n_head} heads, "
-        f"{config.n_embd} channels, context {config.n_ctx}\n"
+        f"model   {config.parameter_count:,} parameters from {weights}: {config.n_layer} layers, "
+        f"{config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}\n"
         f"data    {', '.join(options.data)}: {count.rows:,} conversations to learn from, {len(data.valid):,} held out; "
         f"template {template.name}\n"
         f"tokens  {template.tokenizer.name}, {config.vocab_size:,} kinds; {count.asked:,} asked, {count.answered:,} "
         f"learned; {fitted}\n"
-        f"steps   {options.steps:,} of {options.batch_size} conversations, learning rate {options.lr:g}, "
+        f"steps   {options.steps:,} of {options.batch_size} conversations{pretraining}, learning rate {options.lr:g}, "
         f"seed {options.seed}\n"
         f"device  {options.device}{threads}, {options.dtype}\n"
         f"run     {options.run}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class Metrics:
-    """Events appended to a file as they happen. Opened anew at `step`, it forgets what an interrupted run wrote later."""
+    """Events appended to a file as they happen. Opened again at `step`, it forgets what was written of later steps."""
 
     def __init__(self, path: Path, step: int = 0) -> None:
         kept = [event for event in read_metrics(path) if event["step"] <= step] if path.exists() else []

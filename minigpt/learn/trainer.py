@@ -20,13 +20,18 @@ OVERHEAD = {"cpu": 128, "cuda": 8192}
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the parameters move. `batch_size` counts rows a step; `micro_batch_size` bounds the rows held at once."""
+    """How the parameters move. `batch_size` counts rows a step; `micro_batch_size` bounds the rows held at once.
+
+    The first `pretrain_steps` learn from every token, as GPT-2 itself did before anybody tuned it: a model that cannot
+    read yet learns little from the answers alone.
+    """
 
     steps: int
     batch_size: int
     micro_batch_size: int
     lr: float
     warmup_steps: int
+    pretrain_steps: int = 0
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float = 1.0
@@ -44,6 +49,7 @@ class StepReport:
     grad_norm: float
     supervised_tokens: int
     tokens: int
+    pretraining: bool
 
 
 def learned_nll(model: GPT, batch: Batch, dtype: str = "float32") -> tuple[Tensor, int]:
@@ -62,8 +68,8 @@ class Trainer:
 
     def __init__(self, model: GPT, examples: Sequence[Example], recipe: Recipe) -> None:
         self.model, self.examples, self.recipe = model, examples, recipe
+        self.whole = [example.whole() for example in examples] if recipe.pretrain_steps else []
         self.optimizer = AdamW(decay_groups(model, recipe.weight_decay), lr=recipe.lr, betas=recipe.betas)
-        self.lengths = [used_length(example) for example in examples]
         self.step = 0
 
     def train_step(self) -> StepReport:
@@ -75,13 +81,14 @@ class Trainer:
         recipe, model = self.recipe, self.model
         model.train()
         self.step += 1
-        rows = step_rows(self.step, recipe.batch_size, len(self.examples), recipe.seed)
-        groups = split_by_length(
-            [self.lengths[row] for row in rows], OVERHEAD[model.device.type], recipe.micro_batch_size
-        )
+        pretraining = self.step <= recipe.pretrain_steps
+        source = self.whole if pretraining else self.examples
+        rows = [source[i] for i in step_rows(self.step, recipe.batch_size, len(source), recipe.seed)]
+        lengths = [used_length(row) for row in rows]
+        groups = split_by_length(lengths, OVERHEAD[model.device.type], recipe.micro_batch_size)
         # Effective batch = micro batch x accumulation steps (document B 7.1), here of unequal micro-batches.
-        batches = [collate([self.examples[rows[i]] for i in group], model.device) for group in groups]  # eq 9.6
-        learned = sum(sum(self.examples[row].supervised[1:]) for row in rows)
+        batches = [collate([rows[i] for i in group], model.device) for group in groups]  # eq 9.6
+        learned = sum(sum(row.supervised[1:]) for row in rows)
         total = torch.zeros((), device=model.device)
         for batch in batches:
             nll, _ = learned_nll(model, batch, recipe.dtype)
@@ -93,6 +100,5 @@ class Trainer:
             group["lr"] = lr
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return StepReport(
-            self.step, float(total) / learned, lr, float(grad_norm), learned, sum(self.lengths[row] for row in rows)
-        )
+        loss = float(total) / learned
+        return StepReport(self.step, loss, lr, float(grad_norm), learned, sum(lengths), pretraining)

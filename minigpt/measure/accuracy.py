@@ -45,6 +45,12 @@ class Accuracy:
     def by_kind(self) -> dict[str, float]:
         return {kind: self.right[kind] / asked for kind, asked in self.asked.items()}
 
+    def __str__(self) -> str:
+        rows = [(kind, share, self.asked[kind]) for kind, share in self.by_kind.items()]
+        if len(rows) != 1:
+            rows.append(("all", self.overall, sum(self.asked.values())))
+        return "\n".join(f"  {kind:<24}{share:>7.1%} of {asked}" for kind, share, asked in rows)
+
 
 def exact_match(conversations: Sequence[Conversation], answers: Sequence[str]) -> Accuracy:
     """Compare each answer with its conversation's last message."""

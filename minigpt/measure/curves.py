@@ -24,7 +24,7 @@ def smoothed(values: Sequence[float], over: int = SMOOTHED_OVER) -> np.ndarray:
 
 
 def draw(runs: Sequence[Path], out: Path) -> None:
-    """The loss on training and held-out answers over the steps; beside it exact match by kind, where it was measured."""
+    """The losses over the steps; beside them exact match by kind, where it was measured."""
     histories = [(run.name, read_metrics(run / "metrics.jsonl")) for run in runs]
     measured = [(name, [e for e in events if "accuracy_by_kind" in e and e["step"]]) for name, events in histories]
     with_accuracy = any(events for _, events in measured)
@@ -48,9 +48,26 @@ def _draw_loss(axis: plt.Axes, histories: list[tuple[str, list[dict]]]) -> None:
         steps, losses = _column(events, "valid")
         if steps:
             axis.plot(
-                steps, losses, "o--", color=f"C{i}", markerfacecolor="white", linewidth=1, label=f"{prefix}held out"
+                steps,
+                losses,
+                "o--",
+                color=f"C{i}",
+                markerfacecolor="white",
+                linewidth=1,
+                label=f"{prefix}held-out answers",
             )
-    axis.set(xlabel="optimiser step", ylabel="loss on answers (nats a token)")
+        pretrained = [e["step"] for e in events if e.get("pretraining")]
+        if pretrained:
+            axis.axvline(pretrained[-1], color=f"C{i}", linestyle=":", linewidth=1)
+            axis.annotate(
+                "from every token | from the answers",
+                (pretrained[-1], 0.98),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                va="top",
+                fontsize="small",
+            )
+    axis.set(xlabel="optimiser step", ylabel="loss (nats a token)")
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     if axis.lines:

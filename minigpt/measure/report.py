@@ -43,13 +43,14 @@ class Report:
         replies = [template.tokenizer.encode(row.messages[-1]["content"]) for row in test]
         self.max_new_tokens = max(map(len, replies)) + 1
 
-    def first_look(self) -> float:
+    def first_look(self) -> float | None:
         """The accuracy before the first step, with loss and samples; a resumed run's is in its metrics.jsonl."""
         if self.trainer.step == 0:
             self.evaluate()
             self.show_samples("Before training")
             return self.accuracy().overall
-        return next(e["accuracy"] for e in read_metrics(self.folder / "metrics.jsonl") if e["split"] == "test")
+        measured = (e["accuracy"] for e in read_metrics(self.folder / "metrics.jsonl") if e["split"] == "test")
+        return next(measured, None)
 
     def step(self, report: StepReport, seconds: float) -> None:
         """One line of metrics.jsonl; `seconds` is what the step took."""
@@ -63,6 +64,7 @@ class Report:
             supervised_tokens=report.supervised_tokens,
             tokens_per_second=report.tokens / seconds,
             seconds=seconds,
+            pretraining=report.pretraining,
         )
 
     def evaluate(self, whole: bool = False) -> float:
@@ -108,7 +110,7 @@ class Report:
         )
         return result
 
-    def finish(self, before: float, seconds: float) -> None:
+    def finish(self, before: float | None, seconds: float) -> None:
         """The last figures: printed, and kept in result.json."""
         model = self.trainer.model
         model.save_pretrained(self.folder / "model")
@@ -128,10 +130,8 @@ class Report:
             "peak_memory_bytes": peak,
         }
         (self.folder / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-        print(f"\nExact match, {len(self.test)} test conversations:")
-        for kind, share in accuracy.by_kind.items():
-            print(f"  {kind:<24}{share:>7.1%}  of {accuracy.asked[kind]}")
-        print(f"  {'all':<24}{accuracy.overall:>7.1%}  (before training: {before:.1%})")
+        at_first = "" if before is None else f" ({before:.1%} before training)"
+        print(f"\nExact match on {len(self.test)} test conversations{at_first}:\n{accuracy}")
         print(f"Held-out loss {loss:.3f}, perplexity {perplexity(loss):.2f}.")
         print(f"{self.trainer.step} steps, {seconds:.0f} s, {peak / 2**20:,.0f} MiB at the most.")
         print(f"Picture {self.folder / 'loss.png'}, model {self.folder / 'model'}.")

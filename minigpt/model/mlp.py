@@ -30,15 +30,17 @@ class FusedGELU(Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        s = (x * x).mul_(2.0 * SQRT_2_OVER_PI * CUBIC).add_(2.0 * SQRT_2_OVER_PI).mul_(x).sigmoid_()
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # so that bfloat16 is rounded once, at the end
+        s = (wide * wide).mul_(2.0 * SQRT_2_OVER_PI * CUBIC).add_(2.0 * SQRT_2_OVER_PI).mul_(wide).sigmoid_()
         ctx.save_for_backward(x, s)
-        return x * s
+        return (wide * s).to(x.dtype)
 
     @staticmethod
     def backward(ctx, dy: Tensor) -> Tensor:
         x, s = ctx.saved_tensors
-        x_du = (x * x).mul_(6.0 * SQRT_2_OVER_PI * CUBIC).add_(2.0 * SQRT_2_OVER_PI).mul_(x)
-        return torch.addcmul(x_du, x_du, s, value=-1.0).add_(1.0).mul_(s).mul_(dy)
+        wide = x.to(s.dtype)
+        x_du = (wide * wide).mul_(6.0 * SQRT_2_OVER_PI * CUBIC).add_(2.0 * SQRT_2_OVER_PI).mul_(wide)
+        return torch.addcmul(x_du, x_du, s, value=-1.0).add_(1.0).mul_(s).mul_(dy).to(x.dtype)
 
 
 class MLP(nn.Module):

@@ -83,6 +83,8 @@ def generate_batch(
                 rows = torch.tensor(going_on, device=device)
                 cache.keep(rows)
                 drawn, going = drawn[rows], [going[row] for row in going_on]
+                # The longest may have ended, full; the others need its slots no more.
+                cache.trim([lengths[i] + len(new[i]) - 1 for i in going])
             last = model.hidden(drawn.unsqueeze(1), cache)[:, 0]
     finally:
         model.train(was_training)

@@ -1,7 +1,7 @@
 """Conversations to rows of tokens no longer than T_max. Read with lesson 11."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from minigpt.errors import UserError
@@ -17,12 +17,17 @@ class Example:
     supervised: list[bool]
     source: str
 
+    def whole(self) -> "Example":
+        """The same row with every token learned, as in pretraining."""
+        return replace(self, supervised=[True] * len(self.ids))
+
 
 @dataclass
 class Fitting:
-    """What fitting into T_max did: the rows, and how many of them lost something."""
+    """What fitting into T_max did: the rows, their conversations as far as they fit, and how much was lost."""
 
     examples: list[Example] = field(default_factory=list)
+    conversations: list[Conversation] = field(default_factory=list)
     turns_dropped: int = 0
     answers_cut: int = 0
 
@@ -48,7 +53,10 @@ def fit(
     refused: list[str] = []
     for conversation in conversations:
         messages = conversation.messages
-        ids, supervised = template.encode(messages)
+        try:
+            ids, supervised = template.encode(messages)
+        except UserError as error:
+            raise UserError(f"{conversation.source}: {error}") from None
         first = int(messages[0]["role"] == "system")
         while len(ids) > t_max and len(messages) > first + 2:  # eq 11.4
             messages = messages[:first] + messages[first + 2 :]
@@ -58,12 +66,12 @@ def fit(
             # What stands behind the answer's end is not learned; losing only that cuts no answer.
             fitted.answers_cut += any(supervised[t_max:])
             ids, supervised = ids[:t_max], supervised[:t_max]
-        if supervise == "all":
-            supervised = [True] * len(ids)
-        elif not any(supervised[1:]):
+        if not any(supervised[1:]):
             refused.append(f"{conversation.source}: no token of the answer fits into {t_max} tokens.")
             continue
-        fitted.examples.append(Example(ids, supervised, conversation.source))
+        example = Example(ids, supervised, conversation.source)
+        fitted.examples.append(example.whole() if supervise == "all" else example)
+        fitted.conversations.append(replace(conversation, messages=messages))
     if refused:
         more = f"\n... and {len(refused) - MOST_SHOWN} more." if len(refused) > MOST_SHOWN else ""
         raise UserError("\n".join(refused[:MOST_SHOWN]) + more + "\nRaise --max-length, or take these rows out.")

@@ -21,7 +21,7 @@ class Conversation:
     kind: str = "all"
 
 
-def _from_messages(row: dict) -> list[Message]:
+def _from_messages(row: dict) -> list[dict]:  # not yet known to be messages
     if not isinstance(row["messages"], list) or not all(isinstance(m, dict) for m in row["messages"]):
         raise UserError('"messages" must be a list of {"role", "content"}.')
     return [{"role": m.get("role"), "content": m.get("content")} for m in row["messages"]]

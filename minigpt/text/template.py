@@ -12,7 +12,7 @@ Message = dict[str, str]
 ROLES = ("system", "user", "assistant")
 
 
-def turns(messages: Sequence[Message]) -> tuple[str | None, list[tuple[str, str | None]]]:
+def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | None]]]:
     """C = (s, u_1, a_1, ..., u_T, a_T) (document A 3.2): the system's text and the pairs; a missing a_T is None.
 
     UserError, saying which, for anything else: an unknown role, a system message that is not the first, two turns of

@@ -10,7 +10,7 @@ from minigpt.errors import UserError
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|sep|>")
 
-# Where OpenAI publishes GPT-2's vocabulary, with the SHA-256 of each file: openai/tiktoken, tiktoken_ext/openai_public.py.
+# Where OpenAI publishes GPT-2's vocabulary, with each file's SHA-256: openai/tiktoken, tiktoken_ext/openai_public.py.
 # The Hugging Face layout calls the same two files vocab.json and merges.txt.
 PUBLISHED = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
 GPT2_FILES = {
@@ -21,8 +21,8 @@ GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+
 
 
 class Tokenizer:
-    """What both tokenizers share. Text yields ids below `first_control` or <|endoftext|>'s neighbours, never a
-    control id: a user who types "<|im_end|>" gets the ids of those ten characters.
+    """What both tokenizers share. Text yields ids below every control id, never one of them: a user who types
+    "<|im_end|>" gets the ids of those ten characters.
 
     `name` is what minigpt.json records; `control` maps each control token to its id; `len()` counts all ids.
     """
@@ -103,8 +103,8 @@ class GPT2Tokenizer(Tokenizer):
 
 
 def load_tokenizer(name: str | Path, weights: Path = Path("weights")) -> Tokenizer:
-    """The tokenizer "bytes"; "gpt2" (any official size: they share one vocabulary); or a folder with minigpt.json, or with
-    vocab.json and merges.txt.
+    """The tokenizer called "bytes" or "gpt2" (all official sizes share one), or the one in a folder with minigpt.json
+    or with vocab.json and merges.txt.
 
     GPT-2's vocabulary is taken from `weights/gpt2`, else from tiktoken's cache or download. UserError if none is there.
     """

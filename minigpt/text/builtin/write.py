@@ -54,7 +54,7 @@ ASK_CAPITAL = [
     "Tell me the capital of {}.", "The capital of {}, please.", "What's the capital of {}?", "Say the capital of {}.",
     "I need the capital of {}.",
 ]  # fmt: skip
-ASK_CAPITAL_VI = ["Thủ đô của {} là gì?", "Thủ đô {} là gì?", "{} có thủ đô nào?"]
+ASK_CAPITAL_VI = ["Thủ đô của {} là gì?", "Thủ đô {} là gì?", "Thủ đô của {} tên là gì?"]
 ASK_COLOUR = [
     "What colour is {}?", "Which colour is {}?", "Tell me the colour of {}.", "What is the colour of {}?",
     "The colour of {}, please.", "Name the colour of {}.", "Say the colour of {}.", "What's the colour of {}?",
@@ -120,9 +120,9 @@ def fact() -> Task:
 
 
 def sums() -> Iterator[tuple[str, str]]:
-    plus = ["What is {} + {}?", "Add {} and {}.", "{} plus {} is what?", "{} + {} =", "How much is {} plus {}?",
+    plus = ["What is {} + {}?", "Add {} and {}.", "{} plus {} is what?", "{} + {}?", "How much is {} plus {}?",
             "Work out {} + {}.", "{} cộng {} bằng mấy?"]  # fmt: skip
-    minus = ["What is {} - {}?", "{} minus {} is what?", "{} - {} =", "How much is {} minus {}?", "Work out {} - {}.",
+    minus = ["What is {} - {}?", "{} minus {} is what?", "{} - {}?", "How much is {} minus {}?", "Work out {} - {}.",
              "{} trừ {} bằng mấy?"]  # fmt: skip
     for ask, x, y in product(plus, range(1, 5), range(1, 5)):
         yield ask.format(x, y), str(x + y)
@@ -137,9 +137,9 @@ def arithmetic() -> Task:
 
 
 def translations() -> Iterator[tuple[str, str]]:
-    to_vietnamese = ["What is {} in Vietnamese?", "Translate into Vietnamese: {}", "Say {} in Vietnamese.",
+    to_vietnamese = ["What is {} in Vietnamese?", "Translate {} into Vietnamese.", "Say {} in Vietnamese.",
                      "{} in Vietnamese, please.", "{} in Vietnamese?", "{} tiếng Việt là gì?"]  # fmt: skip
-    to_english = ["What is {} in English?", "Translate into English: {}", "Say {} in English.",
+    to_english = ["What is {} in English?", "Translate {} into English.", "Say {} in English.",
                   "{} in English, please.", "{} in English?", "{} tiếng Anh là gì?"]  # fmt: skip
     for english, vietnamese in WORDS:
         for ask in to_vietnamese:
@@ -155,7 +155,7 @@ def translate() -> Task:
 
 def uppercase() -> Task:
     asks = ["Write {} in capitals.", "{} in upper case, please.", "{} in capitals, please.", "{} in capitals?",
-            "Put {} in capitals.", "Make {} upper case.", "Viết hoa {}."]  # fmt: skip
+            "Put {} in capitals.", "Make {} upper case.", "Viết in hoa {}."]  # fmt: skip
     for question, word in framed((ask.format(word), word) for ask, word in product(asks, OPPOSITES)):
         yield ["", question], word.upper()
 
@@ -195,7 +195,7 @@ def pick() -> Task:
 
 # --- a system message that changes the answer ---
 
-IN_CAPITALS = ["Answer in capitals.", "Use capitals.", "Viết hoa."]
+IN_CAPITALS = ["Answer in capitals.", "Use capitals.", "Viết in hoa."]
 IN_VIETNAMESE = ["Answer in Vietnamese.", "Use Vietnamese.", "Nói tiếng Việt."]
 IN_LETTERS = ["Answer in letters.", "Spell it out.", "Đánh vần."]
 IN_ONE_WORD = ["Answer in one word.", "Use one word.", "Một từ thôi."]
@@ -242,7 +242,7 @@ def remember() -> Task:
 
 def follow_up() -> Task:
     forms = [
-        (["In capitals, please.", "Now in capitals.", "Viết hoa."], str.upper),
+        (["In capitals, please.", "Now in capitals.", "Viết in hoa."], str.upper),
         (["Spell it.", "Now spell it.", "Đánh vần."], spelled),
         (["And in Vietnamese?", "In Vietnamese, please.", "Tiếng Việt?"],
          lambda word: OPPOSITES[word][1]),
@@ -258,7 +258,8 @@ def follow_up() -> Task:
 
 
 KINDS = {
-    "opposite": opposite, "capital": capital, "fact": fact, "arithmetic": arithmetic, "translate": translate, "uppercase": uppercase, "spelling": spelling, "sentiment": sentiment, "pick": pick,
+    "opposite": opposite, "capital": capital, "fact": fact, "arithmetic": arithmetic, "translate": translate,
+    "uppercase": uppercase, "spelling": spelling, "sentiment": sentiment, "pick": pick,
     "system: capitals": system_capitals, "system: Vietnamese": system_vietnamese, "system: letters": system_letters,
     "system: one word": system_one_word, "second turn: remember": remember, "second turn: change": follow_up,
 }  # fmt: skip

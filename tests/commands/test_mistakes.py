@@ -1,0 +1,108 @@
+"""A user's mistake is answered in a sentence or two, with status 2, and leaves nothing behind."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
+
+
+def assert_one_sentence(outcome, *parts: str) -> None:
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    assert len(outcome.err.strip().splitlines()) <= 2, outcome.err
+    for part in parts:
+        assert part in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        (["--data", "missing.jsonl"], ["missing.jsonl", "No such file"]),
+        (["--lr", "abc"], ["--lr", "abc"]),
+        (["--batch-sze", "4"], ["--batch-sze", "did you mean --batch-size?"]),
+        (["--batch-sze=4"], ["--batch-sze", "did you mean --batch-size?"]),
+        (["--nothing-like-it", "4"], ["--nothing-like-it", "--help"]),
+        (["--lr"], ["--lr"]),
+        (["--size", "huge"], ["--size", "huge", "tiny"]),
+        (["--steps", "0"], ["--steps is 0"]),
+        (["--lr", "-1"], ["--lr is -1"]),
+        (["--lr", "nan"], ["--lr is nan"]),
+        (["--batch-size", "-3"], ["--batch-size is -3"]),
+        (["--steps", "3", "--epochs", "1"], ["--steps and --epochs"]),
+        (["--template", "xml"], ["'xml'", "chatml, documents, alpaca"]),
+        (["--tokenizer", "nowhere"], ["'nowhere'"]),
+        (["--init", "nowhere"], ["nowhere", "folder"]),
+        (["--resume"], ["--resume needs --run"]),
+        (["--resume", "--run", "nowhere"], ["nowhere"]),
+        (["--data", "builtin", "other.jsonl"], ["builtin"]),
+        (["--max-length", "8"], ["line 1"]),
+        pytest.param(["--device", "cuda"], ["no CUDA GPU"], marks=NO_GPU),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_train_answers_in_a_sentence_and_writes_nothing(cli, tmp_path, args, parts):
+    outcome = cli("train", *args)
+    if "--max-length" in args:  # ten rows are named, and how to mend it
+        assert outcome.status == 2
+        assert "fits into 8 tokens" in outcome.err
+        assert "and 9" in outcome.err
+    else:
+        assert_one_sentence(outcome, *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_line_is_named(cli, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "a", \n')
+    assert_one_sentence(cli("train", "--data", path), "rows.jsonl, line 2", "not JSON")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_existing_run_is_never_overwritten(cli, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "precious").write_text("x")
+    assert_one_sentence(cli("train", "--run", run, "--steps", 1), "is there already")
+    assert [path.name for path in run.iterdir()] == ["precious"]
+
+
+def test_a_run_folder_under_a_file_is_refused(cli, questions):
+    outcome = cli("train", "--data", questions, "--run", questions / "run", "--steps", 1)
+    assert_one_sentence(outcome, "cannot be made")
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "part"),
+    [
+        ("evaluate", ["--model", "nowhere"], "nowhere"),
+        ("evaluate", [], "--model"),
+        ("generate", ["--model", "nowhere"], "nowhere"),
+        ("generate", ["--model", ".", "--temperature", "-1"], "temperature"),
+        ("generate", ["--model", "."], "config.json"),
+        ("plot", ["nowhere"], "metrics.jsonl"),
+        ("plot", [], "folder"),
+        ("bench", ["--steps", "0"], "--steps"),
+        ("bench", ["--tokenizer", "nowhere"], "nowhere"),
+    ],
+)
+def test_the_other_commands_answer_in_a_sentence_too(cli, name, args, part):
+    assert_one_sentence(cli(name, *args), part)
+
+
+def test_a_real_process_ends_with_status_2_and_no_traceback(tmp_path):
+    args = [sys.executable, "-m", "minigpt.train", "--batch-sze", "4"]
+    done = subprocess.run(args, cwd=tmp_path, env=source_on_path(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr == "train: There is no option --batch-sze; did you mean --batch-size?\n"
+    assert done.stdout == ""
+
+
+def source_on_path() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

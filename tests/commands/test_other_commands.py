@@ -1,0 +1,76 @@
+"""evaluate, generate, plot and bench on a small run."""
+
+import json
+import re
+
+import pytest
+
+
+@pytest.fixture
+def run(cli, tmp_path, questions):
+    outcome = cli("train", "--data", questions, "--run", tmp_path / "run", "--steps", 30, "--accuracy-rows", 4)
+    assert outcome.status == 0, outcome.err
+    return tmp_path / "run"
+
+
+def test_evaluate_gives_the_same_perplexity_at_any_batch_size(cli, run, questions, tmp_path):
+    figures = []
+    for size in (1, 8):
+        out = tmp_path / f"{size}.json"
+        outcome = cli("evaluate", "--model", run, "--data", questions, "--batch-size", size, "--json", out)
+        assert outcome.status == 0, outcome.err
+        figures.append(json.loads(out.read_text()))
+    assert figures[0]["perplexity"] == pytest.approx(figures[1]["perplexity"], rel=1e-6)
+    assert figures[0]["accuracy"] == figures[1]["accuracy"]
+    assert figures[0]["supervised_tokens"] == sum(len(f"It is {2 * i}.\n#### {2 * i}") + 1 for i in range(40))
+    assert f"{figures[0]['perplexity']:.4f}" in outcome.out
+
+
+def test_evaluate_finds_what_the_run_itself_found(cli, tmp_path, questions):
+    """The run's last figures and a later evaluation of the saved model over the same rows agree."""
+    cli("train", "--data", questions, "--valid", questions, "--run", tmp_path / "run", "--steps", 5)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    cli("evaluate", "--model", tmp_path / "run", "--data", questions, "--json", tmp_path / "later.json")
+    later = json.loads((tmp_path / "later.json").read_text())
+    assert later["loss"] == pytest.approx(result["valid_loss"], rel=1e-6)
+    assert later["accuracy"] == result["accuracy"]
+
+
+def test_evaluate_reads_the_built_in_test_when_no_data_is_named(cli, run):
+    outcome = cli("evaluate", "--model", run, "--limit", 20)
+    assert outcome.status == 0, outcome.err
+    assert "20 conversations" in outcome.out
+    assert re.search(r"all +\d+\.\d% of 20", outcome.out)
+
+
+def test_generate_continues_the_prompt_and_repeats_itself_with_a_seed(cli, run):
+    texts = {cli("generate", "--model", run, "--prompt", "What", "--seed", 3, "--samples", 2).out for _ in range(2)}
+    assert len(texts) == 1
+    first, second = texts.pop().split("\n---\n")
+    assert first.startswith("What")
+    assert second.startswith("What")
+    assert first != second.rstrip("\n")
+
+
+def test_generate_from_nothing_starts_with_the_end_of_text(cli, run):
+    outcome = cli("generate", "--model", run, "--temperature", 0, "--max-new-tokens", 5)
+    assert outcome.status == 0, outcome.err
+
+
+def test_plot_draws_several_runs_into_one_picture(cli, run, tmp_path):
+    outcome = cli("plot", run, run, "--out", tmp_path / "both.png")
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.strip() == str(tmp_path / "both.png")
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_trains_the_peer_on_the_same_rows_to_the_same_loss(cli, questions):
+    """The figures compare like with like only if both sides do the same arithmetic."""
+    outcome = cli(
+        "bench", "--peer", "transformers", "--data", questions, "--tokenizer", "bytes", "--steps", 3, "--batch-size", 4
+    )
+    assert outcome.status == 0, outcome.err
+    losses = [float(loss) for loss in re.findall(r"last loss (\d+\.\d+)", outcome.out)]
+    assert len(losses) == 2
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert re.search(r"ratio \d+\.\d\d", outcome.out)

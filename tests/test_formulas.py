@@ -1,0 +1,56 @@
+"""Every formula has one home, and the line that computes it carries its number."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import minigpt
+
+PACKAGE = Path(minigpt.__file__).parent
+MARK = re.compile(r"# eq (\d+\.\d+)\b")
+
+# Lesson.formula: the file it is computed in.
+HOMES = {
+    "text/tokenizer.py": ["1.1"],
+    "model/embedding.py": ["2.1"],
+    "model/attention.py": ["3.1", "3.2", "3.3", "3.4"],
+    "model/mlp.py": ["4.1", "4.2"],
+    "model/layer_norm.py": ["5.1"],
+    "model/block.py": ["5.2", "5.3"],
+    "model/gpt.py": ["6.1", "6.2"],
+    "config.py": ["6.3"],
+    "sample/sampling.py": ["7.1"],
+    "learn/loss.py": ["8.1", "8.2", "8.3", "13.1"],
+    "learn/optimizer.py": ["9.1", "9.2", "9.3", "9.4"],
+    "learn/schedule.py": ["9.5"],
+    "learn/trainer.py": ["9.6"],
+    "measure/cost.py": ["10.1", "10.2"],
+    "text/records.py": ["11.1"],
+    "text/template.py": ["11.2", "12.1"],
+    "text/examples.py": ["11.3", "11.4"],
+    "measure/perplexity.py": ["14.1"],
+    "measure/accuracy.py": ["14.2"],
+}
+# 13.2 (who owns the gradient) is an experiment, 14.3 (people's ratings) is not computed, lessons 15 and 16 are to come.
+
+
+def marks() -> dict[str, list[str]]:
+    """The numbers marked in each file of the package."""
+    found = {str(path.relative_to(PACKAGE)): MARK.findall(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+    return {path.replace("\\", "/"): numbers for path, numbers in found.items() if numbers}
+
+
+def test_each_formula_is_marked_where_it_lives_and_nowhere_else():
+    assert {path: sorted(numbers) for path, numbers in marks().items()} == HOMES
+
+
+def test_no_formula_is_marked_twice():
+    times = Counter(number for numbers in marks().values() for number in numbers)
+    assert [number for number, n in times.items() if n > 1] == []
+
+
+def test_a_mark_stands_on_a_line_of_code():
+    for path in HOMES:
+        for line in (PACKAGE / path).read_text("utf-8").splitlines():
+            if MARK.search(line):
+                assert line.split("#")[0].strip(), f"{path}: {line}"

@@ -1,0 +1,101 @@
+"""The dataset that ships with the package."""
+
+import json
+from collections import Counter, defaultdict
+
+import pytest
+
+from minigpt.text.builtin import write
+from minigpt.text.records import BUILTIN, Conversation, read_conversations
+
+SPLITS = ("train", "valid", "test")
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, list[Conversation]]:
+    return {split: read_conversations([BUILTIN / f"{split}.jsonl"]) for split in SPLITS}
+
+
+def asked(row: Conversation) -> str:
+    return json.dumps(row.messages[:-1], ensure_ascii=False)
+
+
+def test_the_generator_writes_the_committed_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "FOLDER", tmp_path)
+    write.main()
+    for split in SPLITS:
+        assert (tmp_path / f"{split}.jsonl").read_bytes() == (BUILTIN / f"{split}.jsonl").read_bytes()
+
+
+def test_it_is_at_most_two_megabytes():
+    assert sum((BUILTIN / f"{split}.jsonl").stat().st_size for split in SPLITS) <= 2_000_000
+
+
+def test_no_prompt_stands_twice_in_any_split_or_across_them(splits):
+    prompts = Counter(asked(row) for rows in splits.values() for row in rows)
+    assert [prompt for prompt, n in prompts.items() if n > 1] == []
+
+
+def test_every_kind_is_in_every_split_with_enough_rows_to_measure_it(splits):
+    for split, least in (("train", 300), ("valid", 10), ("test", 30)):
+        counts = Counter(row.kind for row in splits[split])
+        assert set(counts) == set(write.KINDS)
+        assert min(counts.values()) >= least, counts
+
+
+def test_there_are_ten_kinds_with_systems_inputs_and_second_turns(splits):
+    assert len(write.KINDS) >= 10
+    assert sum(kind.startswith("system:") for kind in write.KINDS) >= 4
+    assert any(len(row.messages) >= 4 for row in splits["train"])
+    assert any("\n\n" in row.messages[-2]["content"] for row in splits["train"])
+
+
+def test_the_same_question_has_another_answer_under_another_system_message(splits):
+    answers: dict[str, set[str]] = defaultdict(set)
+    for rows in splits.values():
+        for row in rows:
+            if len(row.messages) <= 3:
+                answers[row.messages[-2]["content"]].add(row.messages[-1]["content"])
+    changed = [question for question, given in answers.items() if len(given) > 1]
+    assert len(changed) > 100
+
+
+def test_a_system_kind_cannot_be_answered_without_reading_the_system_message(splits):
+    """Asked the same, the kinds with and without a system message never want the same answer by their rules."""
+    assert dict(write.opposites())["What is the opposite of hot?"] == "cold"
+    for kind, right in (
+        ("system: capitals", "COLD"),
+        ("system: Vietnamese", "lạnh"),
+        ("system: letters", "c-o-l-d"),
+    ):
+        answers = {answer for texts, answer in write.KINDS[kind]() if texts[1] == "What is the opposite of hot?"}
+        assert answers == {right}
+
+
+def test_a_second_turn_needs_the_first(splits):
+    """The last question alone has several answers; only the first turn decides."""
+    answers: dict[str, set[str]] = defaultdict(set)
+    for row in splits["train"]:
+        if row.kind.startswith("second turn"):
+            answers[row.messages[-2]["content"]].add(row.messages[-1]["content"])
+    alone = [question for question, given in answers.items() if len(given) == 1]
+    assert len(alone) < 0.2 * len(answers), alone
+
+
+def test_there_is_vietnamese_throughout(splits):
+    for rows in splits.values():
+        accented = [row for row in rows if any(ord(c) > 0x7F for c in asked(row) + row.messages[-1]["content"])]
+        assert len({row.kind for row in accented}) >= 10
+        assert len(accented) > 0.1 * len(rows)
+
+
+def test_the_arithmetic_is_right(splits):
+    checked = 0
+    for rows in splits.values():
+        for row in rows:
+            if row.kind == "arithmetic":
+                x, y = (int(digit) for digit in row.messages[0]["content"] if digit.isdigit())
+                minus = any(sign in row.messages[0]["content"] for sign in ("-", "minus", "trừ"))
+                assert int(row.messages[-1]["content"]) == (x - y if minus else x + y), row
+                checked += 1
+    assert checked > 500
