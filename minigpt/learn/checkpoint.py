@@ -47,7 +47,7 @@ def load_checkpoint(folder: Path, trainer: Trainer) -> None:
     except (
         RuntimeError,
         ValueError,
-        KeyError,
+        LookupError,
         TypeError,
         AttributeError,
         EOFError,

@@ -20,4 +20,4 @@ class Linear(nn.Module):
     def forward(self, x: Float[Tensor, "*batch n_in"]) -> Float[Tensor, "*batch n_out"]:
         # addmm is b + x W in one pass over memory; it wants the leading axes as one.
         y = torch.addmm(self.bias, x.flatten(0, -2), self.weight)
-        return y.view(*x.shape[:-1], -1)
+        return y.view(*x.shape[:-1], self.weight.shape[1])

@@ -52,5 +52,5 @@ class MLP(nn.Module):
         self.c_proj = Linear(4 * n_embd, n_embd)  # W_2, b_2
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+    def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C"]:
         return self.dropout(self.c_proj(FusedGELU.apply(self.c_fc(x))))  # eq 4.2

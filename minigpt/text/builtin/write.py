@@ -26,7 +26,7 @@ from minigpt.text.builtin.tables import (
 )  # fmt: skip
 
 SEED = 2
-PER_KIND = {"test": 30, "valid": 10, "train": 640}
+PER_KIND = {"test": 30, "valid": 10, "train": 500}
 MORE = {"arithmetic": 1100, "pick": 900}  # training rows of the kinds that are slowest to learn
 FOLDER = Path(__file__).parent
 
