@@ -6,11 +6,11 @@ import os
 # difference between half the speed and a twentieth of it. It is read once, when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from minigpt.config import GPTConfig  # noqa: E402
-from minigpt.model.gpt import GPT  # noqa: E402
-from minigpt.sample.generation import generate  # noqa: E402
-from minigpt.text.template import load_template  # noqa: E402
-from minigpt.text.tokenizer import load_tokenizer  # noqa: E402
+from minigpt.config import GPTConfig
+from minigpt.model.gpt import GPT
+from minigpt.sample.generation import generate
+from minigpt.text.template import load_template
+from minigpt.text.tokenizer import load_tokenizer
 
 __all__ = ["GPT", "GPTConfig", "generate", "load_template", "load_tokenizer"]
 __version__ = "0.1.0"

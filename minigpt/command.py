@@ -3,9 +3,11 @@
 import contextlib
 import difflib
 import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from itertools import dropwhile, pairwise, takewhile
 from typing import TypeVar
 
 import tyro
@@ -28,7 +30,7 @@ def parse(options: type[Options], prog: str, args: Sequence[str]) -> Options:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(_first_sentence(told.getvalue())) from None
+        raise UserError(_sentence(told.getvalue(), args)) from None
     if unknown:
         names = ["--" + field.name.replace("_", "-") for field in fields(options)]
         given = unknown[0].split("=")[0]
@@ -54,13 +56,20 @@ def run(options: type[Options], main: Callable[[Options], None], name: str) -> N
         sys.exit(141)
 
 
-def _first_sentence(box: str) -> str:
+def _sentence(box: str, args: Sequence[str]) -> str:
     """What tyro says of the mistake, without the frame around it and the help below it."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
-    said = []
-    for line in lines:
-        if line.startswith("─"):
-            break
-        said.append(line)
-    text = " ".join(said).strip()
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # the first line is the frame's title
+    rules = dropwhile(lambda line: not line.strip("─-"), lines)
+    said = takewhile(lambda line: line.strip("─-"), rules)
+    text = " ".join(said)
+    if unreadable := re.match(r"Error parsing (--[\w-]+):", text):
+        option = unreadable[1]
+        wanted = (
+            "a whole number" if "|INT" in box or " INT" in box else "a number" if "FLOAT" in box else "another value"
+        )
+        words = [word for arg in args for word in arg.split("=", 1)]
+        given = next((b for a, b in pairwise(words) if a.replace("_", "-") == option), "")
+        return f"{option} is {given!r}; it takes {wanted}."
+    if missing := re.match(r"Missing from .*?(--[\w-]+)", text):
+        return f"{missing[1]} is needed; --help says what it takes."
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -35,8 +35,8 @@ class Options:
 def main(options: Options) -> None:
     check_sampling(options.temperature, options.top_k, options.top_p)
     folder = model_folder(options.model)
-    tokenizer = load_tokenizer(folder)
     model = GPT.from_pretrained(folder)
+    tokenizer = load_tokenizer(folder)
     prompt = tokenizer.encode(options.prompt)
     texts = generate_batch(
         model,

@@ -12,7 +12,7 @@ class Metrics:
         path.write_text("".join(json.dumps(event) + "\n" for event in kept))
         self._file = path.open("a")
 
-    def write(self, step: int, split: str, **values: float | int) -> None:
+    def write(self, step: int, split: str, **values: float | int | dict[str, float]) -> None:
         """One event; the file holds it once this returns."""
         self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
         self._file.flush()

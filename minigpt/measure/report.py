@@ -90,12 +90,11 @@ class Report:
         tqdm.write(f"\n{when}:")
         text = f"## {when}\n\n"
         for row, given in zip(self.samples, answers, strict=True):
-            said = [f"{message['role']}: {message['content']}" for message in row.messages[:-1]]
+            said = [f"{message['role']}: {on_one_line(message['content'])}" for message in row.messages[:-1]]
             right = row.messages[-1]["content"]
-            verdict = "right" if given == right else f"wanted: {right}"
-            shown = given if given.isprintable() else repr(given)
-            tqdm.write("  " + " | ".join(said).replace("\n", " ") + f"  ->  {shown}  ({verdict})")
-            text += "".join(f"- {line}\n" for line in said) + f"- **model: {shown}** ({verdict})\n\n"
+            verdict = "right" if given == right else f"wanted: {on_one_line(right)}"
+            tqdm.write(f"  {' | '.join(said)}  ->  {on_one_line(given)}  ({verdict})")
+            text += "".join(f"- {line}\n" for line in said) + f"- **model: {on_one_line(given)}** ({verdict})\n\n"
         with (self.folder / "samples.md").open("a", encoding="utf-8") as file:
             file.write(text)
 
@@ -139,6 +138,11 @@ class Report:
     @property
     def dtype(self) -> str:
         return self.trainer.recipe.dtype
+
+
+def on_one_line(text: str) -> str:
+    """Line breaks and what no terminal shows, spelled as in Python."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def spread(conversations: Sequence[Conversation], count: int) -> list[Conversation]:

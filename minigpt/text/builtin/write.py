@@ -251,10 +251,6 @@ def follow_up() -> Task:
         for asks, change in forms:
             for ask in asks:
                 yield ["", question, answer, ask], change(answer)
-    for (question, answer), (country, _, city, _) in product(capitals(), CAPITALS):
-        if city != answer:
-            for ask in ("And of {}?",):
-                yield ["", question, answer, ask.format(country)], city
 
 
 KINDS = {
