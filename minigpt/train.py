@@ -110,6 +110,7 @@ class Data:
 def main(options: Options) -> None:
     if options.resume:
         options = resumed(options)
+    check(options)
     options = placed(options)
     data = load_data(options)
     tokenizer, model = load_model(options)
@@ -189,6 +190,16 @@ class Interruption:
             signal.signal(number, handler)
 
 
+def check(options: Options) -> None:
+    """UserError for numbers that make no sense, before anything is read."""
+    for name in POSITIVE:
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
+    if options.steps and options.epochs:
+        raise UserError("--steps and --epochs say the same thing; give one of them.")
+
+
 def placed(options: Options) -> Options:
     """The device and the number format, chosen where they were left to us; UserError for a GPU that is not there."""
     # Numbers below 1e-38 count as zero: a CPU is many times slower at them, and no sum here can tell.
@@ -250,13 +261,7 @@ def load_model(options: Options) -> tuple[Tokenizer, GPT]:
 
 
 def decided(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Options:
-    """The options with every default that depends on others filled in; UserError for numbers that make no sense."""
-    for name in POSITIVE:
-        value = getattr(options, name)
-        if value is not None and not value > 0:
-            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
-    if options.steps and options.epochs:
-        raise UserError("--steps and --epochs say the same thing; give one of them.")
+    """The options with every default that depends on others filled in."""
     steps = options.steps
     if steps is None and options.epochs is None and options.data == ("builtin",):
         steps = DEFAULT_STEPS
@@ -316,7 +321,7 @@ def resumed(options: Options) -> Options:
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} does not hold a run's options: {error}.") from None
-    return replace(Options(**known), data=tuple(known["data"]), run=options.run, resume=True)
+    return Options(**known | {"data": tuple(known["data"]), "run": options.run, "resume": True})
 
 
 def introduce(options: Options, data: Data, model: GPT, template: Template, fitted: Fitting) -> None:

@@ -10,7 +10,7 @@ from minigpt import GPT, load_template, load_tokenizer
 from minigpt.learn.log import read_metrics
 
 RUN_FOLDER = {"options.json", "metrics.jsonl", "loss.png", "samples.md", "result.json", "model", "checkpoint"}
-SHORT = ("--steps", 6, "--accuracy-rows", 12, "--batch-size", 4)
+SHORT = ("--steps", 6, "--accuracy-rows", 12, "--batch-size", 4, "--eval-every", 3)
 
 
 def losses(run) -> list[float]:
@@ -26,7 +26,7 @@ def test_without_options_it_says_what_it_does_and_fills_a_new_run_folder_each_ti
     first_lines = outcome.out.split("Before training")[0]
     for said in ("parameters", "builtin", "cpu", "float32", "runs/builtin-tiny-2", "random weights"):
         assert said in first_lines
-    for said in ("Before training", "Midway", "After training", "Held-out loss", "perplexity", "loss.png", "pick"):
+    for said in ("Before training", "Midway", "After training", "Held-out loss", "perplexity", "loss.png", "sentiment"):
         assert said in outcome.out
     assert losses(tmp_path / "runs/builtin-tiny-1") == losses(run)  # the same seed, the same losses
     options = json.loads((run / "options.json").read_text())

@@ -1,0 +1,205 @@
+"""Lessons 09 and 13: one step's gradient however it is split, and a whole run beside one written with torch's parts."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minigpt import GPT, GPTConfig
+from minigpt.learn import trainer as trainer_module
+from minigpt.learn.batches import collate, step_rows
+from minigpt.learn.loss import response_nll
+from minigpt.learn.trainer import Recipe, StepReport, Trainer, learned_nll
+from minigpt.text.examples import Example
+from tests.reference.pair import make_pair
+
+CPU = torch.device("cpu")
+CONFIG = GPTConfig(vocab_size=50, n_ctx=32, n_embd=32, n_head=4, n_layer=2, bos_token_id=0)
+
+
+def ragged_examples(n: int, seed: int = 0) -> list[Example]:
+    """Answers of one to twelve tokens, so that a mean over rows and one over tokens differ widely."""
+    generator = torch.Generator().manual_seed(seed)
+    examples = []
+    for i in range(n):
+        asked, answered = (int(torch.randint(low, high, (), generator=generator)) for low, high in ((2, 18), (1, 13)))
+        ids = torch.randint(50, (asked + answered,), generator=generator).tolist()
+        examples.append(Example(ids, [False] * asked + [True] * answered, f"row {i}"))
+    return examples
+
+
+def recipe(**changes) -> Recipe:
+    settings = dict(steps=30, batch_size=8, micro_batch_size=8, lr=3e-3, warmup_steps=5, seed=1)
+    return Recipe(**{**settings, **changes})
+
+
+@pytest.fixture
+def model() -> GPT:
+    return make_pair(CONFIG, noise=0.05).ours
+
+
+@pytest.fixture
+def many_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Micro-batches of one length each, as many as there are lengths."""
+    monkeypatch.setitem(trainer_module.OVERHEAD, "cpu", 0)
+
+
+def flat_gradient(model: nn.Module) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def step_gradient(model: GPT, examples: list[Example], micro_batch_size: int) -> Tensor:
+    """The gradient that the optimiser is handed at the first step."""
+    model = copy.deepcopy(model)
+    trainer = Trainer(model, examples, recipe(micro_batch_size=micro_batch_size, clip=math.inf))
+    seen: list[Tensor] = []
+    trainer.optimizer.step = lambda: seen.append(flat_gradient(model))
+    trainer.train_step()
+    return seen[0]
+
+
+def relative(a: Tensor, b: Tensor) -> float:
+    return ((a - b).norm() / b.norm()).item()
+
+
+@pytest.mark.parametrize("micro_batch_size", [8, 4, 2, 1])
+def test_a_steps_gradient_is_that_of_the_mean_over_its_tokens(model: GPT, micro_batch_size: int) -> None:
+    """Reference: all rows in one padded batch, full logits, torch's cross-entropy."""
+    examples = ragged_examples(8)
+    batch = collate(examples, CPU)
+    targets = batch.targets.masked_fill(~batch.supervised, -100)
+    F.cross_entropy(model(batch.ids).flatten(0, 1), targets.flatten(), ignore_index=-100).backward()
+    difference = relative(step_gradient(model, examples, micro_batch_size), flat_gradient(model))
+    print(f"relative difference {difference:.1e}")
+    assert difference < 1e-6
+
+
+def test_a_mean_of_means_is_another_gradient(model: GPT) -> None:
+    """What accumulation gets wrong when each micro-batch divides by its own count; the tolerance above must see it."""
+    examples = ragged_examples(8)
+    right = step_gradient(model, examples, 2)
+    for start in range(0, 8, 2):
+        nll, count = learned_nll(model, collate(examples[start : start + 2], CPU))
+        (nll / count / 4).backward()
+    assert relative(flat_gradient(model), right) > 0.05
+
+
+def test_grouping_by_length_leaves_the_gradient_as_it_is(model: GPT, many_groups: None) -> None:
+    examples = ragged_examples(8)
+    whole = copy.deepcopy(model)
+    nll, count = learned_nll(whole, collate(examples, CPU))
+    (nll / count).backward()
+    assert relative(step_gradient(model, examples, 8), flat_gradient(whole)) < 1e-6
+
+
+def test_the_head_on_learned_positions_alone_gives_the_loss_of_full_logits(model: GPT) -> None:
+    batch = collate(ragged_examples(6), CPU)
+    nll, count = learned_nll(model, batch)
+    expected, expected_count = response_nll(model(batch.ids), batch.targets, batch.supervised)
+    torch.testing.assert_close(nll, expected, rtol=1e-6, atol=0)
+    assert count == expected_count
+
+
+def test_bfloat16_keeps_loss_and_weights_in_float32(model: GPT) -> None:
+    batch = collate(ragged_examples(6), CPU)
+    nll, _ = learned_nll(model, batch, "bfloat16")
+    nll.backward()
+    assert nll.dtype == torch.float32
+    assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
+    exact = learned_nll(model, batch)[0]
+    assert nll != exact, "the products were in bfloat16"
+    torch.testing.assert_close(nll, exact, rtol=0.02, atol=0)
+
+
+def train(model: GPT, examples: list[Example], steps: int, **changes) -> list[StepReport]:
+    trainer = Trainer(model, examples, recipe(steps=steps, **changes))
+    return [trainer.train_step() for _ in range(steps)]
+
+
+def test_ten_steps_make_the_rows_less_surprising(model: GPT) -> None:
+    reports = train(model, ragged_examples(8), 10)
+    assert reports[-1].loss < 0.8 * reports[0].loss
+
+
+def test_the_same_seed_gives_the_same_losses_to_the_last_bit(model: GPT) -> None:
+    """Dropout included; another seed gives others."""
+    runs = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        fresh = GPT(GPTConfig(**{**vars(CONFIG), "dropout": 0.2}))
+        runs.append([report.loss for report in train(fresh, ragged_examples(20), 5, seed=seed, micro_batch_size=3)])
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_a_report_says_what_the_step_was(model: GPT) -> None:
+    examples = ragged_examples(20)
+    before = copy.deepcopy(model)
+    report = train(model, examples, 1)[0]
+    rows = [examples[i] for i in step_rows(1, 8, 20, seed=1)]
+    nll, count = learned_nll(before, collate(rows, CPU))
+    assert (report.step, report.supervised_tokens, report.pretraining) == (1, count, False)
+    assert report.tokens == sum(len(row.ids) - 1 for row in rows)
+    assert report.loss == pytest.approx(nll.item() / count, rel=1e-6)
+    assert report.lr == pytest.approx(3e-3 / 5)
+
+
+def test_the_first_steps_learn_from_every_token_where_that_is_asked_for(model: GPT) -> None:
+    examples = ragged_examples(8)
+    reports = train(model, examples, 3, pretrain_steps=2)
+    assert [report.pretraining for report in reports] == [True, True, False]
+    everything = sum(len(row.ids) - 1 for row in examples)
+    answers = sum(sum(row.supervised) for row in examples)
+    assert [report.supervised_tokens for report in reports] == [everything, everything, answers]
+
+
+def test_the_gradient_is_clipped_to_its_bound(model: GPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(model, ragged_examples(8), recipe(clip=0.01))
+    norms: list[float] = []
+    trainer.optimizer.step = lambda: norms.append(flat_gradient(model).norm().item())
+    report = trainer.train_step()
+    assert report.grad_norm > 0.1, "reported as it was before"
+    assert norms == pytest.approx([0.01], rel=1e-4)
+
+
+def reference_losses(theirs: nn.Module, examples: list[Example], r: Recipe) -> list[float]:
+    """The same run from parts that are not ours: model, loss, optimiser, clipping and schedule."""
+    layers = [p for name, p in theirs.named_parameters() if ".h." in name and p.dim() == 2]
+    others = [p for name, p in theirs.named_parameters() if not (".h." in name and p.dim() == 2)]
+    groups = [{"params": layers, "weight_decay": r.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=r.lr, betas=r.betas)
+    losses = []
+    for step in range(1, r.steps + 1):
+        rows = [examples[i] for i in step_rows(step, r.batch_size, len(examples), r.seed)]
+        T = max(len(row.ids) for row in rows)
+        ids = torch.tensor([row.ids + [0] * (T - len(row.ids)) for row in rows])
+        labels = torch.full_like(ids, -100)
+        for b, row in enumerate(rows):
+            learned = torch.tensor(row.supervised).nonzero().flatten()
+            labels[b, learned] = ids[b, learned]
+        logits = theirs(input_ids=ids).logits
+        loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+        loss.backward()
+        nn.utils.clip_grad_norm_(theirs.parameters(), r.clip)
+        past = (step - r.warmup_steps) / (r.steps - r.warmup_steps)
+        rate = step / r.warmup_steps if past <= 0 else (1 + math.cos(math.pi * past)) / 2
+        for group in optimizer.param_groups:
+            group["lr"] = r.lr * rate
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+def test_thirty_steps_lose_what_transformers_and_torchs_optimiser_lose() -> None:
+    ours, theirs = make_pair(CONFIG, noise=0.05)
+    examples, settings = ragged_examples(20), recipe(micro_batch_size=3)
+    found = [report.loss for report in train(ours, examples, 30, micro_batch_size=3)]
+    expected = reference_losses(theirs.train(), examples, settings)
+    largest = max(abs(a - b) for a, b in zip(found, expected, strict=True))
+    print(f"losses from {found[0]:.3f} to {found[-1]:.3f}; largest difference {largest:.1e}")
+    assert found[-1] < 0.8 * found[0]
+    assert largest < 1e-5

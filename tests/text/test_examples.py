@@ -1,0 +1,148 @@
+"""Lesson 11: what fits into T_max, what is cut so that it does, and what is refused."""
+
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minigpt.errors import UserError
+from minigpt.text.examples import Example, fit, lengths
+from minigpt.text.records import Conversation
+from minigpt.text.template import TEMPLATES, ChatML, Documents, Message, load_template
+from minigpt.text.tokenizer import ByteTokenizer
+
+DOCUMENTS = Documents(ByteTokenizer())
+CHATML = ChatML(ByteTokenizer())
+WORDS = st.text(alphabet="aệ ", min_size=1, max_size=12)
+
+
+def conversation(*texts: str, system: str | None = None, source: str = "d.jsonl, line 1") -> Conversation:
+    """Texts of the user and the assistant in turn."""
+    messages: list[Message] = [] if system is None else [{"role": "system", "content": system}]
+    messages += [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
+    return Conversation(messages, source)
+
+
+def test_a_row_of_exactly_t_max_tokens_loses_nothing() -> None:
+    row = conversation("abc", "xyz", "de", "uv")
+    ids, supervised = DOCUMENTS.encode(row.messages)
+    fitted = fit([row], DOCUMENTS, len(ids))
+    assert fitted.examples == [Example(ids, supervised, row.source)]
+    assert (fitted.turns_dropped, fitted.answers_cut, str(fitted)) == (0, 0, "all fit")
+
+
+def test_whole_oldest_turns_go_first_and_only_as_many_as_must() -> None:
+    row = conversation("abc", "xyz", "de", "uv", "f", "w")
+    whole = len(DOCUMENTS.encode(row.messages)[0])
+    two = DOCUMENTS.encode(row.messages[2:])
+    one = DOCUMENTS.encode(row.messages[4:])
+    for t_max, left, dropped in [(whole - 1, two, 1), (len(two[0]), two, 1), (len(two[0]) - 1, one, 2)]:
+        fitted = fit([row], DOCUMENTS, t_max)
+        assert [(row.ids, row.supervised) for row in fitted.examples] == [left]
+        assert (fitted.turns_dropped, fitted.answers_cut) == (dropped, 0)
+
+
+@pytest.mark.parametrize("template", [DOCUMENTS, CHATML], ids=lambda template: template.name)
+def test_the_system_message_stays_when_turns_go(template: Documents | ChatML) -> None:
+    row = conversation("abc", "xyz", "de", "uv", system="sys")
+    left = template.encode(conversation("de", "uv", system="sys").messages)
+    fitted = fit([row], template, len(left[0]))
+    assert [(row.ids, row.supervised) for row in fitted.examples] == [left]
+
+
+def test_the_last_answers_tail_is_cut_and_no_end_token_invented() -> None:
+    row = conversation("abc", "xyz")
+    ids, _ = DOCUMENTS.encode(row.messages)
+    for t_max in (8, 7, 6):
+        fitted = fit([row], DOCUMENTS, t_max)
+        assert fitted.examples[0].ids == ids[:t_max]
+        assert fitted.examples[0].supervised == [False] * 5 + [True] * (t_max - 5)
+        assert DOCUMENTS.end not in fitted.examples[0].ids[1:]
+        assert str(fitted) == "0 oldest turns dropped, 1 answers cut at the end"
+
+
+def test_losing_the_line_break_behind_the_end_token_cuts_no_answer() -> None:
+    row = conversation("abc", "xyz")
+    ids, supervised = CHATML.encode(row.messages)
+    fitted = fit([row], CHATML, len(ids) - 1)
+    assert fitted.examples == [Example(ids[:-1], supervised[:-1], row.source)]
+    assert fitted.answers_cut == 0
+
+
+@pytest.mark.parametrize("supervise", ["response", "all"])
+@pytest.mark.parametrize("t_max", [5, 4, 1])
+def test_a_row_with_no_room_for_the_answer_is_refused_by_its_line(
+    t_max: int, supervise: Literal["response", "all"]
+) -> None:
+    """An instruction is never cut: [BOS, a, b, c, SEP] fills five places."""
+    rows = [conversation("a", "b", source="d.jsonl, line 1"), conversation("abc", "xyz", source="d.jsonl, line 2")]
+    with pytest.raises(
+        UserError, match=rf"d\.jsonl, line 2: no token of the answer fits into {t_max} tokens"
+    ) as caught:
+        fit(rows, DOCUMENTS, t_max, supervise)
+    assert "Raise --max-length" in str(caught.value)
+
+
+def test_the_first_ten_refused_rows_are_named_and_the_others_counted() -> None:
+    rows = [conversation("abcdef", "x", source=f"d.jsonl, line {i}") for i in range(1, 13)]
+    with pytest.raises(UserError) as caught:
+        fit(rows, DOCUMENTS, 6)
+    said = str(caught.value).split("\n")
+    assert [line.split(":")[0] for line in said[:10]] == [f"d.jsonl, line {i}" for i in range(1, 11)]
+    assert said[10] == "... and 2 more."
+
+
+def test_a_text_that_cannot_be_encoded_is_refused_by_its_line() -> None:
+    row = conversation("ab", "x\ud800", source="d.jsonl, line 7")
+    with pytest.raises(UserError, match=r"d\.jsonl, line 7: The text holds a lone surrogate"):
+        fit([conversation("a", "b"), row], DOCUMENTS, 64)
+
+
+def test_all_tokens_are_learned_where_that_is_asked_for() -> None:
+    row = conversation("abc", "xyz")
+    fitted = fit([row], DOCUMENTS, 8, supervise="all")
+    assert fitted.examples[0].ids == DOCUMENTS.encode(row.messages)[0][:8]
+    assert fitted.examples[0].supervised == [True] * 8
+
+
+def test_counts_add_up_over_the_rows() -> None:
+    rows = [conversation("abc", "xyz", "de", "uv"), conversation("abc", "xyz"), conversation("a", "b")]
+    fitted = fit(rows, DOCUMENTS, 8)
+    assert (len(fitted.examples), fitted.turns_dropped, fitted.answers_cut) == (3, 1, 1)
+    assert str(fitted) == "1 oldest turns dropped, 1 answers cut at the end"
+
+
+@given(
+    texts=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=3),
+    system=st.none() | WORDS,
+    name=st.sampled_from(sorted(TEMPLATES)),
+    t_max=st.integers(1, 160),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_is_left_is_the_most_recent_turns_that_fit(
+    texts: list[tuple[str, str]], system: str | None, name: str, t_max: int
+) -> None:
+    """The rule in one line: the longest whole suffix of turns that fits, else the head of the last turn alone."""
+    template = load_template(name, ByteTokenizer())
+    suffixes = [
+        template.encode(conversation(*(text for pair in texts[i:] for text in pair), system=system).messages)
+        for i in range(len(texts))
+    ]
+    ids, supervised = next((one for one in suffixes if len(one[0]) <= t_max), suffixes[-1])
+    row = conversation(*(text for pair in texts for text in pair), system=system)
+    if not any(supervised[:t_max]):
+        with pytest.raises(UserError, match="line 1: no token of the answer fits"):
+            fit([row], template, t_max)
+        return
+    fitted = fit([row], template, t_max)
+    assert fitted.examples == [Example(ids[:t_max], supervised[:t_max], row.source)]
+    assert fitted.answers_cut == any(supervised[t_max:])
+
+
+def test_lengths_count_what_is_asked_and_what_is_answered() -> None:
+    """N_A counts each answer with its end token; N_Q all else, BOS and SEP among it."""
+    fitted = fit([conversation("abc", "xyz"), conversation("d", "uv", "e", "w")], DOCUMENTS, 64)
+    counted = lengths(fitted.examples)
+    assert (counted.rows, counted.asked, counted.answered) == (2, 5 + 5, 4 + 5)
+    assert counted.asked + counted.answered == sum(len(row.ids) for row in fitted.examples)

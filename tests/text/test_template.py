@@ -1,0 +1,202 @@
+"""Lesson 12: any conversation, in any template, over both tokenizers: what is read, and what of it is learned."""
+
+from itertools import groupby
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minigpt.errors import UserError
+from minigpt.text.template import (
+    TEMPLATES,
+    Alpaca,
+    ChatML,
+    Documents,
+    Message,
+    Template,
+    load_template,
+    save_template,
+    template_of,
+)
+from minigpt.text.tokenizer import CONTROL, ByteTokenizer
+
+PIECES = [*CONTROL, "<|im_start|>assistant\n", "### Response:\n", " ", "\n", "Trợ lý ảo trả lời: được ạ!", "👩‍👩‍👧‍👦"]
+TEXT = st.lists(st.text(min_size=1, max_size=8) | st.sampled_from(PIECES), min_size=1, max_size=3).map("".join)
+END = {"chatml": "<|im_end|>", "documents": "<|endoftext|>", "alpaca": "<|endoftext|>"}
+
+
+def say(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Message]:
+    """One to three turns behind a system message or none."""
+    messages = [say("system", draw(TEXT))] if draw(st.booleans()) else []
+    for _ in range(draw(st.integers(1, 3))):
+        messages += [say("user", draw(TEXT)), say("assistant", draw(TEXT))]
+    return messages
+
+
+def said_by(role: str, messages: list[Message]) -> list[str]:
+    return [message["content"] for message in messages if message["role"] == role]
+
+
+def learned_spans(ids: list[int], supervised: list[bool]) -> list[list[int]]:
+    """The runs of learned tokens."""
+    groups = groupby(zip(ids, supervised, strict=True), key=lambda pair: pair[1])
+    return [[token for token, _ in pairs] for learned, pairs in groups if learned]
+
+
+@pytest.fixture(scope="session", params=[f"{name}-{t}" for name in TEMPLATES for t in ("bytes", "gpt2")])
+def template(request: pytest.FixtureRequest) -> Template:
+    name, kind = request.param.split("-")
+    tokenizer = ByteTokenizer() if kind == "bytes" else request.getfixturevalue("gpt2_tokenizer")
+    return load_template(name, tokenizer)
+
+
+@given(messages=conversations())
+@settings(max_examples=50, deadline=None)
+def test_exactly_the_answers_with_their_ends_are_learned(template: Template, messages: list[Message]) -> None:
+    """Each run of learned tokens begins with an answer's first token and ends with the end token, middle turns too."""
+    ids, supervised = template.encode(messages)
+    assert len(ids) == len(supervised)
+    spans = learned_spans(ids, supervised)
+    tokenizer, answers = template.tokenizer, said_by("assistant", messages)
+    assert [tokenizer.decode(span) for span in spans] == [answer + END[template.name] for answer in answers]
+    assert spans == [[*tokenizer.encode(answer), tokenizer.control[END[template.name]]] for answer in answers]
+
+
+@given(messages=conversations())
+@settings(max_examples=50, deadline=None)
+def test_every_prompt_is_a_prefix_of_the_training_ids(template: Template, messages: list[Message]) -> None:
+    """Else the model answers from ids that it never saw; the next token of training is the answer's first."""
+    ids, supervised = template.encode(messages)
+    for i, message in enumerate(messages):
+        if message["role"] == "user":
+            prompt = template.prompt(messages[: i + 1])
+            assert ids[: len(prompt)] == prompt
+            assert not supervised[len(prompt) - 1]
+            assert supervised[len(prompt)]
+
+
+@given(messages=conversations())
+@settings(max_examples=50, deadline=None)
+def test_no_control_token_but_the_templates_own(template: Template, messages: list[Message]) -> None:
+    """One BOS, and as many marks as there are messages, whatever the texts spell."""
+    ids, _ = template.encode(messages)
+    turns = len(said_by("user", messages))
+    expected = {
+        "chatml": {"<|im_start|>": len(messages), "<|im_end|>": len(messages)},
+        "documents": {"<|endoftext|>": 1 + turns, "<|sep|>": turns},
+        "alpaca": {"<|endoftext|>": turns},
+    }[template.name]
+    counts = {name: ids.count(template.tokenizer.control[name]) for name in CONTROL}
+    assert counts == dict.fromkeys(CONTROL, 0) | expected
+
+
+def written(name: str, messages: list[Message]) -> str:
+    """The layouts as text, from their definitions."""
+    system = said_by("system", messages)
+    turns = list(zip(said_by("user", messages), said_by("assistant", messages), strict=True))
+    if name == "chatml":
+        return "".join(f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in messages)
+    if name == "documents":
+        said = "".join(f"{text}\n" for text in system)
+        return "<|endoftext|>" + said + "".join(f"{user}<|sep|>{answer}<|endoftext|>" for user, answer in turns)
+    asked = "\n\n### Instruction:\n{}\n\n### Response:\n{}<|endoftext|>"
+    return "".join(system or [Alpaca.PREAMBLE]) + "".join(asked.format(*turn) for turn in turns)
+
+
+@given(messages=conversations())
+@settings(max_examples=30, deadline=None)
+def test_every_text_stands_in_the_layout_unchanged(template: Template, messages: list[Message]) -> None:
+    ids, _ = template.encode(messages)
+    assert template.tokenizer.decode(ids) == written(template.name, messages)
+
+
+def test_chatml_is_laid_out_as_the_documents_write_it() -> None:
+    messages = [say("system", "Ngắn gọn."), say("user", "1+1?"), say("assistant", "2"), say("user", "Sao?")]
+    messages.append(say("assistant", "Vì thế."))
+    template = ChatML(ByteTokenizer())
+    ids, supervised = template.encode(messages)
+    assert template.tokenizer.decode(ids) == (
+        "<|im_start|>system\nNgắn gọn.<|im_end|>\n"
+        "<|im_start|>user\n1+1?<|im_end|>\n"
+        "<|im_start|>assistant\n2<|im_end|>\n"
+        "<|im_start|>user\nSao?<|im_end|>\n"
+        "<|im_start|>assistant\nVì thế.<|im_end|>\n"
+    )
+    assert not supervised[-1], "the line break behind the end token is not learned"
+    assert template.tokenizer.decode(template.prompt(messages[:-1])).endswith("<|im_start|>assistant\n")
+
+
+def test_documents_layout_is_bos_instruction_sep_answer_eos() -> None:
+    messages = [say("system", "S"), say("user", "I"), say("assistant", "Y"), say("user", "J"), say("assistant", "Z")]
+    ids, _ = Documents(ByteTokenizer()).encode(messages)
+    bos, sep = ByteTokenizer().control["<|endoftext|>"], ByteTokenizer().control["<|sep|>"]
+    assert ids == [bos, *b"S\nI", sep, *b"Y", bos, *b"J", sep, *b"Z", bos]
+
+
+def test_alpaca_layout_has_its_headings_and_the_system_message_in_place_of_the_preamble() -> None:
+    template = Alpaca(ByteTokenizer())
+    asked = "\n\n### Instruction:\nI\n\n### Response:\n"
+    assert template.tokenizer.decode(template.prompt([say("user", "I")])) == Alpaca.PREAMBLE + asked
+    assert template.tokenizer.decode(template.prompt([say("system", "S"), say("user", "I")])) == "S" + asked
+    two = [say("user", "I"), say("assistant", "Y"), say("user", "I")]
+    assert template.tokenizer.decode(template.prompt(two)) == Alpaca.PREAMBLE + asked + "Y<|endoftext|>" + asked
+
+
+U, A, S = say("user", "u"), say("assistant", "a"), say("system", "s")
+
+
+@pytest.mark.parametrize(
+    ("messages", "sentence"),
+    [
+        ([U, say("tool", "x"), A], "message 2 has the role 'tool'; the roles are system, user and assistant"),
+        ([{"content": "x"}, A], "message 1 has the role None"),
+        ([U, U, A], "two user turns follow one another"),
+        ([U, A, A], "two assistant turns follow one another"),
+        ([U, say("assistant", "")], r"message 2 \(assistant\) is empty"),
+        ([say("user", ""), A], r"message 1 \(user\) is empty"),
+        ([U, {"role": "assistant", "content": 3}], r"message 2 \(assistant\) has no text as its content"),
+        ([U, {"role": "assistant"}], r"message 2 \(assistant\) has no text as its content"),
+        ([U, S, A], "message 2 is a system message; only the first message may be one"),
+        ([S, S, U, A], "message 2 is a system message"),
+        ([A, U, A], "the assistant speaks before the user"),
+        ([S, A], "the assistant speaks before the user"),
+        ([S], "there is no user turn"),
+        ([], "there is no user turn"),
+    ],
+)
+def test_what_is_no_conversation_is_refused_in_words(
+    template: Template, messages: list[Message], sentence: str
+) -> None:
+    for lay_out in (template.encode, template.prompt):
+        with pytest.raises(UserError, match=sentence):
+            lay_out(messages)
+
+
+def test_only_an_answered_conversation_is_learned_and_only_an_unanswered_one_is_answered(template: Template) -> None:
+    with pytest.raises(UserError, match="ends with a user turn; one to learn from must end with the assistant"):
+        template.encode([U, A, U])
+    with pytest.raises(UserError, match="ends with the assistant; there is nothing to answer"):
+        template.prompt([U, A])
+
+
+def test_an_unknown_template_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match="'llama'; the templates are chatml, documents, alpaca"):
+        load_template("llama", ByteTokenizer())
+
+
+def test_a_models_folder_gives_back_its_template_and_tokenizer(template: Template, tmp_path_factory) -> None:
+    folder = tmp_path_factory.mktemp("model")
+    save_template(folder, template)
+    found = template_of(folder)
+    assert type(found) is type(template)
+    assert found.encode([S, U, A]) == template.encode([S, U, A])
+
+
+def test_a_folder_that_names_no_template_is_refused(tmp_path) -> None:
+    with pytest.raises(UserError, match="it says which tokenizer and template belong to the model"):
+        template_of(tmp_path)

