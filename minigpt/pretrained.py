@@ -57,16 +57,17 @@ def read_config(folder: Path) -> GPTConfig:
     for name, allowed in GPT2_ONLY.items():
         if name in values and values[name] not in allowed:
             raise UserError(f"{path} is not of a GPT-2: {name} is {values[name]!r}.")
-    if values.get("n_inner") not in (None, 4 * values.get("n_embd", 0)):
-        raise UserError(f"{path}: n_inner is {values['n_inner']}; GPT-2's MLP is 4 n_embd wide.")
     chosen = {name: values[name] for name in NAMES if name in values}
     for name, key in (("n_ctx", "n_positions"), ("dropout", "resid_pdrop")):
         if key in values:
             chosen[name] = values[key]
     try:
-        return GPTConfig(**chosen)
+        config = GPTConfig(**chosen)
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}: {error}") from None
+    if values.get("n_inner") not in (None, 4 * config.n_embd):
+        raise UserError(f"{path}: n_inner is {values['n_inner']}; GPT-2's MLP is 4 n_embd wide.")
+    return config
 
 
 def read_tensors(folder: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:

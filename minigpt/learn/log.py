@@ -9,7 +9,9 @@ class Metrics:
 
     def __init__(self, path: Path, step: int = 0) -> None:
         kept = [event for event in read_metrics(path) if event["step"] <= step] if path.exists() else []
-        path.write_text("".join(json.dumps(event) + "\n" for event in kept))
+        aside = path.with_suffix(".new")
+        aside.write_text("".join(json.dumps(event) + "\n" for event in kept))
+        aside.replace(path)
         self._file = path.open("a")
 
     def write(self, step: int, split: str, **values: float | int | dict[str, float]) -> None:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 
 class TokenNLL(Function):
@@ -18,6 +19,7 @@ class TokenNLL(Function):
         return (log_total - logits.gather(-1, targets.unsqueeze(-1))).squeeze(-1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy: Tensor) -> tuple[Tensor, None]:
         logits, targets, log_total = ctx.saved_tensors
         gradient = (logits - log_total).exp_()
@@ -59,5 +61,7 @@ def perplexity(nll: float, count: int = 1) -> float:
     """
     if count < 1:
         raise ValueError(f"Perplexity needs at least one token; got {count}.")
-    mean = float(nll) / count
-    return math.exp(mean) if mean < 700.0 else math.inf  # eq 8.3
+    try:
+        return math.exp(float(nll) / count)  # eq 8.3
+    except OverflowError:
+        return math.inf

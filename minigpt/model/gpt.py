@@ -98,6 +98,8 @@ class GPT(nn.Module):
         The logits of the old tokens stay as they are.
         """
         old = self.wte.weight.detach()
+        if vocab_size < len(old):
+            raise ValueError(f"The vocabulary has {len(old)} tokens; it cannot grow to {vocab_size}.")
         mean = old.mean(0, keepdim=True).expand(vocab_size - len(old), -1)
         self.wte.weight = nn.Parameter(torch.cat([old, mean]))
         self.config = replace(self.config, vocab_size=vocab_size)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 
 def layer_norm(
@@ -31,6 +32,7 @@ class FusedLayerNorm(Function):
         return torch.addcmul(bias, n, gain)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         n, r, gain = ctx.saved_tensors
         rows = tuple(range(dy.dim() - 1))

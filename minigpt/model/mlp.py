@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from minigpt.model.linear import Linear
 
@@ -36,6 +37,7 @@ class FusedGELU(Function):
         return (wide * s).to(x.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy: Tensor) -> Tensor:
         x, s = ctx.saved_tensors
         wide = x.to(s.dtype)

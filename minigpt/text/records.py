@@ -40,7 +40,7 @@ def _from_question(row: dict) -> list[Message]:
     return _one_turn(_text(row, "question"), _text(row, "answer"))
 
 
-# The keys that tell a format, and how to read it. "kind" and "system" may stand beside them.
+# The keys that tell a format, and how to read it. Other keys may stand beside them; of those only "kind" is read.
 FORMATS = {
     ("messages",): _from_messages,
     ("instruction", "output"): _from_alpaca,
@@ -104,7 +104,9 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _text(row: dict, key: str) -> str:
-    value = row.get(key, "")
+    value = row.get(key)
+    if value is None:  # as some Alpaca files have it where there is no input
+        return ""
     if not isinstance(value, str):
         raise UserError(f'"{key}" is not text.')
     return value
