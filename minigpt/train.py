@@ -30,7 +30,7 @@ from minigpt.text.records import BUILTIN, Conversation, read_conversations
 from minigpt.text.template import Template, load_template
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
-DEFAULT_STEPS = 1300  # of the default job: what two CPU cores do in about two minutes
+DEFAULT_STEPS = 1250  # of the default job: what two CPU cores do in about two minutes
 DEFAULT_EPOCHS = 3.0
 DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
 DEFAULT_ACCURACY_ROWS = 50  # of data other than the built-in

@@ -46,7 +46,8 @@ class Adam(_Optimizer):
     m_t = b1 m_{t-1} + (1 - b1) g_t, v_t = b2 v_{t-1} + (1 - b2) g_t^2,
     theta_t = theta_{t-1} - eta m_t / (sqrt(v_t) + eps).
     Kingma and Ba (2015) divide m_t by 1 - b1^t and v_t by 1 - b2^t first, as both start at zero; that is the default.
-    `weight_decay` is AdamW's, zero here. The documents leave the correction out (`bias_correction=False`): their first step is (1 - b1) / sqrt(1 - b2) times as long.
+    The documents leave that out (`bias_correction=False`): their first step is (1 - b1) / sqrt(1 - b2) times as long.
+    `weight_decay` is decoupled, as AdamW's; torch.optim.Adam's is not.
     """
 
     def __init__(

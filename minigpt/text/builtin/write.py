@@ -26,8 +26,8 @@ from minigpt.text.builtin.tables import (
 )  # fmt: skip
 
 SEED = 2
-PER_KIND = {"test": 30, "valid": 10, "train": 500}
-MORE = {"arithmetic": 1100, "pick": 900}  # training rows of the kinds that are slowest to learn
+PER_KIND = {"test": 30, "valid": 10, "train": 420}
+MORE = {"arithmetic": 1400, "pick": 900}  # training rows of the kinds that are slowest to learn
 FOLDER = Path(__file__).parent
 
 Task = Iterator[tuple[list[str], str]]  # [system or "", user, assistant, user, ...], and the answer to the last
@@ -121,9 +121,10 @@ def fact() -> Task:
 
 def sums() -> Iterator[tuple[str, str]]:
     plus = ["What is {} + {}?", "Add {} and {}.", "{} plus {} is what?", "{} + {}?", "How much is {} plus {}?",
-            "Work out {} + {}.", "{} cộng {} bằng mấy?"]  # fmt: skip
+            "Work out {} + {}.", "{} plus {}?", "The sum of {} and {}?", "{} and {} make what?",
+            "{} cộng {} bằng mấy?"]  # fmt: skip
     minus = ["What is {} - {}?", "{} minus {} is what?", "{} - {}?", "How much is {} minus {}?", "Work out {} - {}.",
-             "{} trừ {} bằng mấy?"]  # fmt: skip
+             "{} minus {}?", "{} take away {}?", "{} trừ {} bằng mấy?"]  # fmt: skip
     for ask, x, y in product(plus, range(1, 5), range(1, 5)):
         yield ask.format(x, y), str(x + y)
     for ask, x, y in product(minus, range(1, 5), range(1, 5)):
