@@ -28,7 +28,8 @@ def _from_messages(row: dict) -> list[dict]:  # not yet known to be messages
 
 
 def _from_alpaca(row: dict) -> list[Message]:
-    instruction, context, answer = (_text(row, key) for key in ("instruction", "input", "output"))
+    instruction, answer = _text(row, "instruction"), _text(row, "output")
+    context = "" if row.get("input") is None else _text(row, "input")
     return _one_turn(f"{instruction}\n\n{context}" if context else instruction, answer)  # I, and X where there is one
 
 
@@ -104,9 +105,7 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _text(row: dict, key: str) -> str:
-    value = row.get(key)
-    if value is None:  # as some Alpaca files have it where there is no input
-        return ""
+    value = row[key]
     if not isinstance(value, str):
         raise UserError(f'"{key}" is not text.')
     return value

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from minigpt import command
 
@@ -32,6 +33,8 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path
             command.run(module.Options, module.main, name)
         except SystemExit as stop:
             status = stop.code or 0
+        finally:
+            torch.set_flush_denormal(False)  # a command sets it for its process, and here that is everybody's
         printed = capsys.readouterr()
         return Outcome(status, printed.out, printed.err)
 

@@ -52,6 +52,7 @@ def test_each_format_is_told_by_its_keys(row: dict, messages: list[dict[str, str
         ({"prompt": "P"}, "has the keys 'prompt'"),
         ({"prompt": 1, "completion": "C"}, '"prompt" is not text'),
         ({"question": "Q", "answer": None}, '"answer" is not text'),
+        ({"instruction": "I", "input": 0, "output": "Y"}, '"input" is not text'),
         ({"instruction": "I", "input": ["X"], "output": "Y"}, '"input" is not text'),
         ({"prompt": "P", "completion": ""}, r"message 2 \(assistant\) is empty"),
         ({"instruction": "", "output": "Y"}, r"message 1 \(user\) is empty"),
