@@ -1,11 +1,13 @@
 """`python -m minigpt.generate --model FOLDER --prompt TEXT`: a prompt continued."""
 
+import sys
 from dataclasses import dataclass
+from types import ModuleType
 
 from minigpt import command
 from minigpt.model.gpt import GPT
 from minigpt.pretrained import model_folder
-from minigpt.sample.generation import generate_batch
+from minigpt.sample.generation import generate, generate_batch
 from minigpt.sample.sampling import check_sampling
 from minigpt.text.tokenizer import load_tokenizer
 
@@ -52,6 +54,16 @@ def main(options: Options) -> None:
         if i:
             print("---")
         print(tokenizer.decode(prompt + new))
+
+
+class _Callable(ModuleType):
+    """The package has a function `generate` and this command of the same name; importing the command puts it in the
+    function's place there, so it has to answer as the function does."""
+
+    __call__ = staticmethod(generate)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 
 if __name__ == "__main__":

@@ -93,7 +93,8 @@ class Report:
             said = [f"{message['role']}: {on_one_line(message['content'])}" for message in row.messages[:-1]]
             right = row.messages[-1]["content"]
             verdict = "right" if given == right else f"wanted: {on_one_line(right)}"
-            tqdm.write(f"  {' | '.join(said)}  ->  {on_one_line(given)}  ({verdict})")
+            shown = (shortened(part) for part in (" | ".join(said), on_one_line(given), verdict))
+            tqdm.write("  {}  ->  {}  ({})".format(*shown))
             text += "".join(f"- {line}\n" for line in said) + f"- **model: {on_one_line(given)}** ({verdict})\n\n"
         with (self.folder / "samples.md").open("a", encoding="utf-8") as file:
             file.write(text)
@@ -143,6 +144,11 @@ class Report:
 def on_one_line(text: str) -> str:
     """Line breaks and what no terminal shows, spelled as in Python."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """At most `most` characters; samples.md has the rest."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def spread(conversations: Sequence[Conversation], count: int) -> list[Conversation]:

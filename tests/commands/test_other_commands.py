@@ -1,9 +1,12 @@
 """evaluate, generate, plot and bench on a small run."""
 
+import importlib
 import json
 import re
 
 import pytest
+
+from minigpt.sample.generation import generate
 
 
 @pytest.fixture
@@ -74,3 +77,12 @@ def test_bench_trains_the_peer_on_the_same_rows_to_the_same_loss(cli, questions)
     assert len(losses) == 2
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     assert re.search(r"ratio \d+\.\d\d", outcome.out)
+
+
+def test_importing_the_command_leaves_the_function_of_the_same_name_callable(small_model):
+    import minigpt
+
+    importlib.import_module("minigpt.generate")
+    assert minigpt.generate(small_model, [1, 2], 3, temperature=0.0) == generate(
+        small_model, [1, 2], 3, temperature=0.0
+    )
