@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -126,7 +126,7 @@ def transformers_step(model: GPT, trainer: Trainer) -> Callable[[], float]:
         from transformers import GPT2Config, GPT2LMHeadModel
     except ImportError:
         raise UserError("--peer transformers needs the package transformers: pip install transformers.") from None
-    config, recipe = model.config, replace(trainer.recipe)
+    config, recipe = model.config, trainer.recipe
     peer = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=config.vocab_size, n_positions=config.n_ctx, n_embd=config.n_embd, n_layer=config.n_layer,

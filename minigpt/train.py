@@ -165,7 +165,7 @@ def learn(options: Options, trainer: Trainer, report: Report) -> None:
                 save_checkpoint(options.run / "checkpoint", trainer)
             if interruption.signal:
                 break
-    if interruption.signal:
+    if trainer.step < options.steps:
         report.evaluate()
         print(f"Stopped after step {trainer.step}. To go on: python -m minigpt.train --resume --run {options.run}")
         raise SystemExit(128 + interruption.signal)

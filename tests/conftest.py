@@ -21,12 +21,17 @@ def gpt2_tokenizer(gpt2_folder: Path) -> Tokenizer:
     return load_tokenizer(gpt2_folder)
 
 
-@pytest.fixture
-def small_model() -> GPT:
-    """Two layers over the byte tokens, with weights large enough that every part of it matters."""
+def two_layers() -> GPT:
+    """A small model over the byte tokens, with weights large enough that every part of it matters."""
     torch.manual_seed(0)
     model = GPT(GPTConfig.named("tiny", n_ctx=64, n_embd=32, n_head=4, n_layer=2)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     return model
+
+
+@pytest.fixture
+def small_model() -> GPT:
+    """One to change: every test gets its own."""
+    return two_layers()

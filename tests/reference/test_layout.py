@@ -6,13 +6,7 @@ from transformers import GPT2LMHeadModel
 
 from minigpt import GPT, GPTConfig
 from tests.reference.pair import reference_config
-
-OFFICIAL = {
-    "gpt2": 124_439_808,
-    "gpt2-medium": 354_823_168,
-    "gpt2-large": 774_030_080,
-    "gpt2-xl": 1_557_611_200,
-}
+from tests.test_config import OFFICIAL
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
