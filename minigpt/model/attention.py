@@ -45,9 +45,13 @@ def attend_fused(
 ) -> Float[Tensor, "B H T D"]:
     """`attend` through torch's kernel, which never holds the (T, S) scores in memory."""
     T, S = q.shape[-2], k.shape[-2]
-    if visible is None and T != S:
-        visible = causal_mask(T, S, q.device)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout, is_causal=visible is None)
+    if visible is None and 1 < T < S:
+        visible = causal_mask(
+            T, S, q.device
+        )  # the kernel's own mask lets the first of T queries see the first key only
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=visible, dropout_p=dropout, is_causal=visible is None and T > 1
+    )
 
 
 class MultiHeadAttention(nn.Module):

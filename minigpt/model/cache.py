@@ -20,9 +20,13 @@ class LayerCache:
     ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
         """Keep the new keys and values at their positions; give back all of the S slots in use."""
         cache = self.owner
-        rows = torch.arange(k.shape[0], device=k.device).unsqueeze(1)
-        self.keys[rows, :, cache.positions] = k.transpose(1, 2)
-        self.values[rows, :, cache.positions] = v.transpose(1, 2)
+        if cache.together:
+            self.keys[:, :, cache.slots - k.shape[2] : cache.slots] = k
+            self.values[:, :, cache.slots - k.shape[2] : cache.slots] = v
+        else:
+            rows = torch.arange(k.shape[0], device=k.device).unsqueeze(1)
+            self.keys[rows, :, cache.positions] = k.transpose(1, 2)
+            self.values[rows, :, cache.positions] = v.transpose(1, 2)
         return self.keys[:, :, : cache.slots], self.values[:, :, : cache.slots]
 
 
@@ -45,28 +49,43 @@ class Cache:
             )
             for _ in range(config.n_layer)
         ]
-        self.capacity = capacity
-        self.lengths = torch.zeros(batch, dtype=torch.int64, device=device)
-        self.slots = 0  # as many as the longest text fills; kept beside `lengths` because reading a GPU stalls it
-        self.positions = self.lengths.unsqueeze(1)
+        self.capacity, self.device = capacity, device
+        self.lengths = [0] * batch  # kept on the host: asking a GPU for them would stall it
+        self.positions = torch.zeros(batch, 0, dtype=torch.int64, device=device)
 
-    def begin(self, T: int) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B 1 T S"]]:
-        """Make room for T more tokens a row: their positions, and which slots each of them may look at."""
+    @property
+    def slots(self) -> int:
+        """As many as the longest text fills."""
+        return max(self.lengths)
+
+    @property
+    def together(self) -> bool:
+        """Whether all texts are equally long, so that their new keys and values go to the same slots."""
+        return min(self.lengths) == max(self.lengths)
+
+    def begin(self, T: int) -> tuple[Int[Tensor, "#B T"], Bool[Tensor, "#B 1 T S"] | None]:
+        """Make room for T more tokens a row: their positions, and which slots each of them may look at.
+
+        None stands for the causal mask, as it does for `attend`.
+        """
         if self.slots + T > self.capacity:
             raise ValueError(f"The cache holds {self.slots} of {self.capacity} positions; {T} more do not fit.")
-        self.slots += T
-        self.positions = self.lengths.unsqueeze(1) + torch.arange(T, device=self.lengths.device)
-        self.lengths = self.lengths + T
-        slots = torch.arange(self.slots, device=self.lengths.device)
+        self.lengths = [length + T for length in self.lengths]
+        first = [self.slots - T] if self.together else [length - T for length in self.lengths]
+        new = torch.arange(T, device=self.device)
+        self.positions = torch.tensor(first, device=self.device).unsqueeze(1) + new
+        if self.together:
+            return self.positions, None
+        slots = torch.arange(self.slots, device=self.device)
         return self.positions, slots <= self.positions[:, None, :, None]
 
     def trim(self, lengths: Sequence[int]) -> None:
         """Forget what stands at or behind each row's length: how right-padded prompts say where they end."""
-        self.lengths = torch.tensor(lengths, dtype=torch.int64, device=self.lengths.device)
-        self.slots = max(lengths)
+        self.lengths = list(lengths)
 
-    def keep(self, rows: Int[Tensor, " kept"]) -> None:
+    def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only: the others have ended."""
+        chosen = torch.tensor(rows, device=self.device)
         for layer in self.layers:
-            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
-        self.lengths = self.lengths[rows]
+            layer.keys, layer.values = layer.keys[chosen], layer.values[chosen]
+        self.lengths = [self.lengths[row] for row in rows]

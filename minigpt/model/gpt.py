@@ -13,6 +13,7 @@ from minigpt.model.block import Block
 from minigpt.model.cache import Cache
 from minigpt.model.embedding import Embedding, embed
 from minigpt.model.layer_norm import LayerNorm
+from minigpt.model.linear import few_rows, has_few_rows
 from minigpt.pretrained import model_folder, read_config, read_tensors, write_model
 
 INIT_STD = 0.02  # OpenAI's, for every weight; the projections back into the residual stream are divided by sqrt(2 L)
@@ -70,7 +71,9 @@ class GPT(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch V"]:
         """A score for each token of the vocabulary: how well the hidden vector matches its embedding."""
-        return hidden @ self.wte.weight.t()  # eq 6.2
+        head, rows = self.wte.weight.t(), hidden.flatten(0, -2)
+        scores = few_rows(rows, head) if has_few_rows(rows) else rows @ head  # eq 6.2
+        return scores.view(*hidden.shape[:-1], -1)
 
     def forward(self, ids: Int[Tensor, "B T"], cache: Cache | None = None) -> Float[Tensor, "B T V"]:
         return self.logits(self.hidden(ids, cache))  # eq 6.1

@@ -65,10 +65,12 @@ def generate_batch(
         padded = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts], device=device)
         hidden = model.hidden(padded, cache)
         cache.trim(lengths)
-        last = hidden[torch.arange(len(prompts), device=device), cache.lengths - 1]
+        logits = model.logits(
+            hidden[torch.arange(len(prompts), device=device), torch.tensor(lengths, device=device) - 1]
+        )
         going = list(range(len(prompts)))  # the prompts that have not ended, in the order of the cache's rows
         while True:
-            drawn = choose(model.logits(last), temperature, top_k, top_p, generator)
+            drawn = choose(logits, temperature, top_k, top_p, generator)
             going_on = []
             for row, token in enumerate(drawn.tolist()):
                 text = new[going[row]]
@@ -80,11 +82,10 @@ def generate_batch(
             if not going_on:
                 return new
             if len(going_on) < len(going):
-                rows = torch.tensor(going_on, device=device)
-                cache.keep(rows)
-                drawn, going = drawn[rows], [going[row] for row in going_on]
+                cache.keep(going_on)
+                drawn, going = drawn[going_on], [going[row] for row in going_on]
                 # The longest may have ended, full; the others need its slots no more.
                 cache.trim([lengths[i] + len(new[i]) - 1 for i in going])
-            last = model.hidden(drawn.unsqueeze(1), cache)[:, 0]
+            logits = model(drawn.unsqueeze(1), cache)[:, 0]
     finally:
         model.train(was_training)
