@@ -4,18 +4,20 @@ It deals in names and tensors alone, so `GPT` can be built upon it (`GPT.from_pr
 """
 
 import json
+import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from minigpt.config import SIZES, GPTConfig
+from minigpt.config import GPTConfig
 from minigpt.errors import UserError
+from minigpt.official import TENSORS, WEIGHTS, fetch
 
-WEIGHTS = Path("weights")  # where the official models lie, one folder a size
 NAMES = ("vocab_size", "n_embd", "n_head", "n_layer", "layer_norm_epsilon", "bos_token_id")
 # What makes a GPT-2 of a config.json; each may be absent, which means the same.
 GPT2_ONLY = {
@@ -26,6 +28,13 @@ GPT2_ONLY = {
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True,),
 }
+# Where the tensors are, in the order in which they are looked for. A pickle is read as tensors only, never run.
+FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 # The causal mask, which older files carry as tensors.
 MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
 
@@ -33,9 +42,13 @@ MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
 def model_folder(name: str | Path) -> Path:
     """Where a model lies: `weights/<name>` for an official size, model/ in a run's folder, else the folder itself.
 
-    UserError where there is none.
+    An official size that is not there is downloaded. UserError where there is none.
     """
-    folder = WEIGHTS / name if str(name) in SIZES and not Path(name).is_dir() else Path(name)
+    folder = Path(name)
+    if str(name) in TENSORS and not folder.is_dir():
+        folder = WEIGHTS / name
+        if not (folder / "config.json").exists() or not any((folder / file).exists() for file in FILES):
+            fetch(str(name))
     if not (folder / "config.json").exists() and (folder / "model" / "config.json").exists():
         folder = folder / "model"
     if not folder.is_dir():
@@ -71,22 +84,16 @@ def read_config(folder: Path) -> GPTConfig:
 
 
 def read_tensors(folder: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of model.safetensors under the names of `expected`, in float32.
+    """A folder's tensors under the names of `expected`, in float32, from the first of FILES that is there.
 
     With or without the prefix "transformer."; mask buffers are left out, and a head must equal the embedding that it
     is tied to. UserError naming the tensors that are missing, unknown or of another shape.
     """
-    path = folder / "model.safetensors"
-    try:
-        found = load_file(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a whole safetensors file: {error}.") from None
-    tensors = {name.removeprefix("transformer."): tensor for name, tensor in found.items()}
-    tensors = {name: tensor for name, tensor in tensors.items() if not MASK.match(name)}
+    path, found = _open(folder)
+    tensors = {name.removeprefix("transformer."): read for name, read in found.items()}
+    tensors = {name: read for name, read in tensors.items() if not MASK.match(name)}
     head = tensors.pop("lm_head.weight", None)
-    if head is not None and not torch.equal(head, tensors.get("wte.weight", head)):
+    if head and "wte.weight" in tensors and not torch.equal(head(), tensors["wte.weight"]()):
         raise UserError(f"{path}: lm_head.weight differs from wte.weight; a GPT-2's head is its embedding.")
     for problem, names in (
         ("lacks", expected.keys() - tensors.keys()),
@@ -94,12 +101,72 @@ def read_tensors(folder: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]
     ):
         if names:
             raise UserError(f"{path} {problem} {_listed(names)}.")
-    for name, tensor in tensors.items():
+    loaded = {}
+    for name in expected:
+        tensor = tensors.pop(name)()
         if tensor.shape != expected[name].shape:
             raise UserError(
                 f"{path}: {name} is {list(tensor.shape)}; config.json makes it {list(expected[name].shape)}."
             )
-    return {name: tensor.float() for name, tensor in tensors.items()}
+        if not tensor.is_floating_point():
+            raise UserError(f"{path}: {name} is of {tensor.dtype}; weights are floating-point numbers.")
+        loaded[name] = tensor.float()
+    return loaded
+
+
+def _open(folder: Path) -> tuple[Path, dict[str, Callable[[], Tensor]]]:
+    """The file that says which tensors a folder holds, and for each of them a function that reads it.
+
+    One file, or the several that an index names; safetensors before pickles.
+    """
+    path = next((folder / file for file in FILES if (folder / file).exists()), folder / FILES[0])
+    if not path.name.endswith(".index.json"):
+        return path, _open_file(path)
+    try:
+        where = json.loads(path.read_bytes())["weight_map"]
+        files = sorted(set(where.values()))
+        outside = next((file for file in files if Path(file).name != file), None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not an index of sharded weights ({type(error).__name__}: {error}).") from None
+    if outside is not None:
+        raise UserError(f"{path} names {outside!r}; the files of a model lie in its folder.")
+    found: dict[str, Callable[[], Tensor]] = {}
+    for file in files:
+        for name, read in _open_file(folder / file).items():
+            if where.get(name) != file:
+                raise UserError(f"{folder / file} holds {name}, which {path.name} does not say.")
+            found[name] = read
+    if missing := where.keys() - found.keys():
+        raise UserError(f"The files that {path} names lack {_listed(missing)}.")
+    return path, found
+
+
+def _open_file(path: Path) -> dict[str, Callable[[], Tensor]]:
+    try:
+        if path.suffix != ".safetensors":
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+                raise UserError(f"{path} does not hold tensors by their names.")
+            return {name: lambda name=name: tensors[name] for name in tensors}
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a whole safetensors file: {error}.") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+        raise UserError(
+            f"{path} is not a whole file of tensors and nothing else; what else a pickle holds could run as code, "
+            "so it is not read."
+        ) from None
+
+    def read(name: str) -> Tensor:
+        # Opened anew for each: a tensor in float32 is the file's own pages, of which nothing is copied, and one in
+        # half precision lets go of its pages as soon as it is widened.
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor(name)
+
+    return {name: lambda name=name: read(name) for name in names}
 
 
 def write_model(folder: Path, config: GPTConfig, tensors: dict[str, Tensor]) -> None:
@@ -111,7 +178,10 @@ def write_model(folder: Path, config: GPTConfig, tensors: dict[str, Tensor]) -> 
     values |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout)
     (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
+    # Beside its place first: the tensors may be the pages of the very file that they replace.
+    incoming = folder / "model.safetensors.incoming"
+    save_file(whole, incoming, metadata={"format": "pt"})
+    incoming.replace(folder / "model.safetensors")
 
 
 def _listed(names: set[str], most: int = 5) -> str:

@@ -1,6 +1,9 @@
 """What many tests need."""
 
+import os
 from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before its library is imported: no test asks the real hub for anything
 
 import pytest
 import torch

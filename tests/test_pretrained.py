@@ -207,7 +207,11 @@ def test_what_a_config_leaves_out_is_gpt_2_small(tmp_path: Path) -> None:
 
 def test_a_size_s_name_means_its_folder_under_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights" / "gpt2").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"config\.json of openai-community/gpt2 could not be downloaded"):
+        model_folder("gpt2")  # no test may ask the hub
+    (tmp_path / "weights" / "gpt2").mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "pytorch_model.bin"):
+        (tmp_path / "weights" / "gpt2" / name).touch()
     assert model_folder("gpt2") == Path("weights/gpt2")
     (tmp_path / "gpt2").mkdir()
     assert model_folder("gpt2") == Path("gpt2")
@@ -218,3 +222,73 @@ def test_a_size_s_name_means_its_folder_under_weights(tmp_path: Path, monkeypatc
 def test_a_run_s_folder_means_the_model_in_it(small_model: GPT, folder: Path) -> None:
     assert model_folder(folder.parent) == folder
     assert torch.equal(GPT.from_pretrained(folder.parent)(IDS), small_model(IDS))
+
+
+class Shout:
+    """What a pickle can carry: something to run."""
+
+    def __reduce__(self) -> tuple:
+        return print, ("run",)
+
+
+@pytest.fixture
+def shards(folder: Path) -> Path:
+    """The same model in three files and an index."""
+    tensors = tensors_of(folder)
+    (folder / "model.safetensors").unlink()
+    where = {name: f"model-0000{1 + i % 3}-of-00003.safetensors" for i, name in enumerate(sorted(tensors))}
+    for file in set(where.values()):
+        save_file({name: tensor for name, tensor in tensors.items() if where[name] == file}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    return folder
+
+
+def change_index(folder: Path, name: str, file: str | None) -> None:
+    path = folder / "model.safetensors.index.json"
+    where = json.loads(path.read_text())["weight_map"]
+    where.pop(name)
+    path.write_text(json.dumps({"weight_map": where | ({name: file} if file else {})}))
+
+
+def test_sharded_files_are_read(small_model: GPT, shards: Path) -> None:
+    assert torch.equal(GPT.from_pretrained(shards)(IDS), small_model(IDS))
+
+
+def test_shards_that_their_index_does_not_describe_are_refused(shards: Path) -> None:
+    change_index(shards, "ln_f.bias", None)
+    assert "holds ln_f.bias, which model.safetensors.index.json does not say" in refusal(shards)
+    change_index(shards, "ln_f.weight", "../elsewhere.safetensors")
+    assert "names '../elsewhere.safetensors'; the files of a model lie in its folder" in refusal(shards)
+
+
+def test_a_shard_that_is_not_there_is_named(shards: Path) -> None:
+    (shards / "model-00002-of-00003.safetensors").unlink()
+    assert "model-00002-of-00003.safetensors cannot be read" in refusal(shards)
+
+
+def test_a_pickle_of_tensors_is_read(small_model: GPT, folder: Path) -> None:
+    tensors = tensors_of(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({f"transformer.{name}": tensor for name, tensor in tensors.items()}, folder / "pytorch_model.bin")
+    assert torch.equal(GPT.from_pretrained(folder)(IDS), small_model(IDS))
+
+
+@pytest.mark.parametrize("content", ["code", "truncated", "text", "list"])
+def test_a_pickle_of_anything_else_is_refused_unread(
+    content: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "pytorch_model.bin"
+    torch.save({"code": {"wte.weight": Shout()}, "list": [1]}.get(content, tensors_of(folder)), path)
+    (folder / "model.safetensors").unlink()
+    if content == "truncated":
+        path.write_bytes(path.read_bytes()[:-1000])
+    if content == "text":
+        path.write_text("no pickle")
+    assert "pytorch_model.bin" in refusal(folder)
+    assert capsys.readouterr().out == ""
+
+
+def test_whole_numbers_are_no_weights(folder: Path) -> None:
+    tensors = tensors_of(folder)
+    rewrite(folder, tensors | {"ln_f.bias": tensors["ln_f.bias"].to(torch.int8)})
+    assert "ln_f.bias is of torch.int8; weights are floating-point numbers." in refusal(folder)

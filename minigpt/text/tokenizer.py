@@ -7,6 +7,7 @@ import tiktoken
 from tiktoken.load import read_file_cached
 
 from minigpt.errors import UserError
+from minigpt.official import VOCABULARY
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|sep|>")
 
@@ -14,8 +15,8 @@ CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|sep|>")
 # The Hugging Face layout calls the same two files vocab.json and merges.txt.
 PUBLISHED = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
 GPT2_FILES = {
-    "vocab.json": ("encoder.json", "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
-    "merges.txt": ("vocab.bpe", "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
+    "vocab.json": ("encoder.json", VOCABULARY["vocab.json"]),
+    "merges.txt": ("vocab.bpe", VOCABULARY["merges.txt"]),
 }
 GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 

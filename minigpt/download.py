@@ -1,0 +1,35 @@
+"""`python -m minigpt.download NAME`: official GPT-2 weights into `weights/`. Read with lesson 06."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from minigpt import command
+from minigpt.config import GPTConfig
+from minigpt.errors import UserError
+from minigpt.official import fetch
+from minigpt.pretrained import read_config
+
+
+@dataclass
+class Options:
+    """Download an official GPT-2 into weights/NAME, checked by SHA-256. What is there already is only checked.
+
+    HF_ENDPOINT names a mirror of Hugging Face's hub; the usual proxy variables hold.
+    """
+
+    name: Annotated[Literal["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"], tyro.conf.Positional]
+    """Which size."""
+
+
+def main(options: Options) -> None:
+    folder = fetch(options.name)
+    config = read_config(folder)
+    if config != GPTConfig.named(options.name):
+        raise UserError(f"{folder / 'config.json'} does not describe {options.name}; delete it and run this again.")
+    print(f"{folder}: {config.parameter_count:,} parameters, every file's SHA-256 is the official one.")
+
+
+if __name__ == "__main__":
+    command.run(Options, main, "download")
