@@ -19,6 +19,7 @@ class GPTConfig:
     dropout: float = 0.0
     layer_norm_epsilon: float = 1e-5
     bos_token_id: int = 50256  # <|endoftext|>, where a text without a prompt begins
+    unused: int = 0  # rows at the end of the vocabulary that stand for no token and are never sampled
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "n_ctx", "n_embd", "n_head", "n_layer"):
@@ -29,6 +30,8 @@ class GPTConfig:
             raise ValueError(
                 f"n_embd is {self.n_embd} and n_head is {self.n_head}; the heads must share the channels evenly."
             )
+        if not isinstance(self.unused, int) or not 0 <= self.unused < self.vocab_size:
+            raise ValueError(f"unused is {self.unused!r}; it must be a whole number from 0 and below vocab_size.")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout is {self.dropout!r}; it must be at least 0 and below 1.")
         if not self.layer_norm_epsilon > 0.0:
@@ -40,6 +43,11 @@ class GPTConfig:
         if name not in SIZES:
             raise ValueError(f"There is no size called {name!r}; the sizes are {', '.join(SIZES)}.")
         return cls(**{**SIZES[name], **changes})
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens there are: the rows of the vocabulary that are in use."""
+        return self.vocab_size - self.unused
 
     @property
     def head_width(self) -> int:

@@ -18,7 +18,7 @@ from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.official import TENSORS, WEIGHTS, fetch
 
-NAMES = ("vocab_size", "n_embd", "n_head", "n_layer", "layer_norm_epsilon", "bos_token_id")
+NAMES = ("vocab_size", "n_embd", "n_head", "n_layer", "layer_norm_epsilon", "bos_token_id", "unused")
 # What makes a GPT-2 of a config.json; each may be absent, which means the same.
 GPT2_ONLY = {
     "model_type": ("gpt2",),

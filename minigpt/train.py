@@ -38,6 +38,7 @@ POSITIVE = (
     "batch_size", "micro_batch_size", "steps", "epochs", "eval_every", "checkpoint_every", "max_length", "lr",
     "accuracy_rows",
 )  # fmt: skip
+VOCABULARY_MULTIPLE = 64  # what a GPU's matrix units divide a grown vocabulary by
 HELD_OUT = 20  # one conversation in so many, where there is no --valid
 
 
@@ -251,8 +252,8 @@ def load_model(options: Options) -> tuple[Tokenizer, GPT]:
         folder = model_folder(options.init)
         tokenizer = load_tokenizer(options.tokenizer or folder)
         model = GPT.from_pretrained(folder)
-        if model.config.vocab_size < len(tokenizer):
-            model.grow(len(tokenizer))
+        if model.config.tokens < len(tokenizer):
+            model.grow(len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
     model.to(options.device)
     if options.compile:
         for block in model.h:

@@ -61,7 +61,15 @@ def test_load_and_save_give_back_every_byte(folder: Path, tmp_path: Path) -> Non
 
 def test_every_field_of_the_shape_comes_back(tmp_path: Path) -> None:
     config = GPTConfig(
-        vocab_size=11, n_ctx=7, n_embd=6, n_head=3, n_layer=2, dropout=0.25, layer_norm_epsilon=1e-3, bos_token_id=4
+        vocab_size=11,
+        n_ctx=7,
+        n_embd=6,
+        n_head=3,
+        n_layer=2,
+        dropout=0.25,
+        layer_norm_epsilon=1e-3,
+        bos_token_id=4,
+        unused=2,
     )
     GPT(config).save_pretrained(tmp_path)
     assert GPT.from_pretrained(tmp_path).config == config

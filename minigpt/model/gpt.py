@@ -94,18 +94,20 @@ class GPT(nn.Module):
         """config.json and model.safetensors, which transformers.GPT2LMHeadModel.from_pretrained loads too."""
         write_model(Path(folder), self.config, self.state_dict())
 
-    def grow(self, vocab_size: int) -> None:
+    def grow(self, tokens: int, multiple_of: int = 1) -> None:
         """Make room for new tokens: each new row of the embedding is the mean of the old ones.
 
         The head is tied, so random rows would take probability from the start; the mean scores as an average token.
-        The logits of the old tokens stay as they are.
+        The logits of the old tokens stay as they are. Rows beyond `tokens`, up to a multiple of `multiple_of`, are
+        for the processor's convenience: no text holds them, and they are never sampled.
         """
-        old = self.wte.weight.detach()
-        if vocab_size < len(old):
-            raise ValueError(f"The vocabulary has {len(old)} tokens; it cannot grow to {vocab_size}.")
-        mean = old.mean(0, keepdim=True).expand(vocab_size - len(old), -1)
+        old = self.wte.weight.detach()[: self.config.tokens]
+        if tokens < len(old):
+            raise ValueError(f"The vocabulary has {len(old)} tokens; it cannot grow to {tokens}.")
+        rows = math.ceil(tokens / multiple_of) * multiple_of
+        mean = old.mean(0, keepdim=True).expand(rows - len(old), -1)
         self.wte.weight = nn.Parameter(torch.cat([old, mean]))
-        self.config = replace(self.config, vocab_size=vocab_size)
+        self.config = replace(self.config, vocab_size=rows, unused=rows - tokens)
 
     def check(self, ids: Int[Tensor, "B T"]) -> None:
         """Refuse in words what torch would refuse from within an index kernel."""

@@ -70,7 +70,7 @@ def generate_batch(
         )
         going = list(range(len(prompts)))  # the prompts that have not ended, in the order of the cache's rows
         while True:
-            drawn = choose(logits, temperature, top_k, top_p, generator)
+            drawn = choose(logits[:, : model.config.tokens], temperature, top_k, top_p, generator)
             going_on = []
             for row, token in enumerate(drawn.tolist()):
                 text = new[going[row]]

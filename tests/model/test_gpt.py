@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigpt import GPT, GPTConfig
+from minigpt import GPT, GPTConfig, generate
 
 
 def random_ids(model: GPT, B: int, T: int, seed: int = 0) -> torch.Tensor:
@@ -111,6 +111,24 @@ def test_new_rows_are_the_mean_of_the_old_whose_logits_stay(more: int) -> None:
     assert after.shape == (2, 8, 260 + more)
     assert (after[..., :260] - before).abs().max() <= 1e-6
     torch.testing.assert_close(after[..., 260:], before.mean(-1, keepdim=True).expand(-1, -1, more), rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_rows_that_fill_the_vocabulary_up_are_never_sampled(small_model: GPT, tmp_path: Path) -> None:
+    """Not even where they score best; growing again uses them, and saving remembers which they are."""
+    ids = torch.tensor([[72, 105]])
+    before = small_model(ids)
+    small_model.grow(263, multiple_of=64)
+    assert small_model.wte.weight.shape[0] == small_model.config.vocab_size == 320
+    assert torch.allclose(small_model(ids)[..., :260], before, rtol=0, atol=1e-5)
+    small_model.wte.weight[263:] = 100 * small_model.hidden(ids)[0, -1]
+    model = saved_and_loaded(small_model, tmp_path)
+    assert model(ids)[0, -1].argmax() >= 263
+    for temperature in (0.0, 5.0):
+        assert max(generate(model, [72, 105], 50, temperature=temperature, seed=0)) < 263
+    model.grow(264, multiple_of=64)
+    assert (model.config.vocab_size, model.config.unused) == (320, 56)
+    assert torch.allclose(model.wte.weight[263:], model.wte.weight[:263].mean(0), rtol=0, atol=1e-6)
 
 
 def test_a_grown_embedding_still_learns(small_model: GPT) -> None:
