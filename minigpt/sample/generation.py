@@ -1,6 +1,6 @@
 """One token after another, over the cache. Read with lesson 07."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 
@@ -28,10 +28,26 @@ def generate(
     the same `seed` gives the same text on the same device. UserError for a prompt longer than n_ctx.
     """
     settings = dict(temperature=temperature, top_k=top_k, top_p=top_p)
-    return generate_batch(model, [ids], max_new_tokens, stop=stop, seed=seed, **settings)[0]
+    return list(stream(model, ids, max_new_tokens, stop=stop, seed=seed, **settings))
 
 
-@torch.inference_mode()
+def stream(
+    model: GPT,
+    ids: Sequence[int],
+    max_new_tokens: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop: Collection[int] = (),
+    seed: int | None = None,
+) -> Iterator[int]:
+    """What `generate` gives, each id as soon as it is drawn. `Tokenizer.pieces` makes text of them."""
+    settings = dict(temperature=temperature, top_k=top_k, top_p=top_p)
+    for drawn in _rounds(model, [ids], max_new_tokens, stop=stop, seed=seed, **settings):
+        yield from drawn.values()
+
+
 def generate_batch(
     model: GPT,
     prompts: Sequence[Sequence[int]],
@@ -44,12 +60,32 @@ def generate_batch(
     seed: int | None = None,
 ) -> list[list[int]]:
     """`generate` for prompts of any lengths at once; each gets what it alone would get (greedily)."""
+    new: list[list[int]] = [[] for _ in prompts]
+    settings = dict(temperature=temperature, top_k=top_k, top_p=top_p)
+    for drawn in _rounds(model, prompts, max_new_tokens, stop=stop, seed=seed, **settings):
+        for i, token in drawn.items():
+            new[i].append(token)
+    return new
+
+
+@torch.inference_mode()
+def _rounds(
+    model: GPT,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    *,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    stop: Collection[int],
+    seed: int | None,
+) -> Iterator[dict[int, int]]:
+    """Round after round, the next token of each prompt, by its number, that has not ended."""
     check_sampling(temperature, top_k, top_p)
     if max_new_tokens < 0:
         raise UserError(f"{max_new_tokens} new tokens were asked for; it must be 0 or more.")
-    new: list[list[int]] = [[] for _ in prompts]
     if not prompts or max_new_tokens == 0:
-        return new
+        return
     n_ctx, device = model.config.n_ctx, model.device
     prompts = [list(prompt) or [model.config.bos_token_id] for prompt in prompts]
     lengths = [len(prompt) for prompt in prompts]
@@ -69,23 +105,24 @@ def generate_batch(
             hidden[torch.arange(len(prompts), device=device), torch.tensor(lengths, device=device) - 1]
         )
         going = list(range(len(prompts)))  # the prompts that have not ended, in the order of the cache's rows
-        while True:
+        for count in range(1, max_new_tokens + 1):
             drawn = choose(logits[:, : model.config.tokens], temperature, top_k, top_p, generator)
-            going_on = []
-            for row, token in enumerate(drawn.tolist()):
-                text = new[going[row]]
-                if token in stop:
-                    continue
-                text.append(token)
-                if len(text) < max_new_tokens and lengths[going[row]] + len(text) <= n_ctx:
-                    going_on.append(row)
+            tokens = drawn.tolist()
+            yield {i: token for i, token in zip(going, tokens, strict=True) if token not in stop}
+            for i in going:
+                lengths[i] += 1
+            going_on = [
+                row
+                for row, token in enumerate(tokens)
+                if token not in stop and count < max_new_tokens and lengths[going[row]] <= n_ctx
+            ]
             if not going_on:
-                return new
+                return
             if len(going_on) < len(going):
                 cache.keep(going_on)
                 drawn, going = drawn[going_on], [going[row] for row in going_on]
                 # The longest may have ended, full; the others need its slots no more.
-                cache.trim([lengths[i] + len(new[i]) - 1 for i in going])
+                cache.trim([lengths[i] - 1 for i in going])
             logits = model(drawn.unsqueeze(1), cache)[:, 0]
     finally:
         model.train(was_training)

@@ -1,6 +1,8 @@
 """Text to token ids and back: raw bytes for `tiny`, GPT-2's byte pairs for everything else. Read with lesson 01."""
 
+import codecs
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import tiktoken
@@ -46,12 +48,21 @@ class Tokenizer:
 
     def decode(self, ids: list[int]) -> str:
         """The text of `ids`: control tokens by name, bytes that are no UTF-8 as U+FFFD. UserError for an unknown id."""
-        pieces = []
-        for i in ids:
-            if not 0 <= i < len(self):
-                raise UserError(f"The id {i} is outside the vocabulary of {len(self)} tokens.")
-            pieces.append(self.token_bytes(i))
-        return b"".join(pieces).decode("utf-8", errors="replace")
+        return "".join(self.pieces(ids))
+
+    def pieces(self, ids: Iterable[int]) -> Iterator[str]:
+        """The text of `ids` as they come: a character of several tokens is held back until it is whole.
+
+        Together the pieces are what `decode` gives.
+        """
+        reader = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        for token in ids:
+            if not 0 <= token < len(self):
+                raise UserError(f"The id {token} is outside the vocabulary of {len(self)} tokens.")
+            if text := reader.decode(self.token_bytes(token)):
+                yield text
+        if text := reader.decode(b"", final=True):
+            yield text
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that one id stands for; for a control token, its name's."""

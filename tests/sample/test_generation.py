@@ -5,7 +5,7 @@ import torch
 
 from minigpt import GPT, GPTConfig, generate
 from minigpt.errors import UserError
-from minigpt.sample.generation import generate_batch
+from minigpt.sample.generation import generate_batch, stream
 from tests.reference.pair import make_pair, random_ids
 
 N_CTX = 64  # small_model's
@@ -155,3 +155,19 @@ def test_greedy_text_is_that_of_transformers(length: int) -> None:
         pad_token_id=0,
     )[:, length:]  # fmt: skip
     assert generate_batch(ours, prompts.tolist(), 15, temperature=0.0) == expected.tolist()
+
+
+def test_a_stream_gives_each_id_as_soon_as_it_is_drawn(model: GPT) -> None:
+    """The whole is what `generate` gives, and reading one id computes no more than one."""
+    settings = dict(temperature=1.5, seed=3)
+    expected = generate(model, [72, 105], 12, **settings)
+    assert list(stream(model, [72, 105], 12, **settings)) == expected
+    asked = []
+    hook = model.register_forward_hook(lambda *_: asked.append(1))
+    try:
+        flow = stream(model, [72, 105], 12, **settings)
+        assert [next(flow) for _ in range(3)] == expected[:3]
+        assert len(asked) == 2  # the prompt's round does not call the whole model
+        flow.close()
+    finally:
+        hook.remove()

@@ -203,3 +203,20 @@ def test_any_downloaded_size_provides_the_vocabulary(
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither 'bytes' nor 'gpt2' nor a folder"):
         load_tokenizer(tmp_path / "absent")
+
+
+@settings(deadline=None)
+@given(text=st.text())
+def test_pieces_never_hold_half_a_character(text: str) -> None:
+    """Byte by byte: every piece is whole characters of the text, in order."""
+    tokenizer = load_tokenizer("bytes")
+    assert list(tokenizer.pieces(tokenizer.encode(text))) == list(text)
+
+
+def test_a_character_of_several_gpt_2_tokens_streams_whole(gpt2_tokenizer: Tokenizer) -> None:
+    text = "Tiếng Việt 🤖 漢字 👩‍👩‍👧"
+    ids = gpt2_tokenizer.encode(text)
+    assert len(ids) > len(text) // 2
+    shown = list(gpt2_tokenizer.pieces(iter(ids)))
+    assert "".join(shown) == text
+    assert not any("\ufffd" in piece for piece in shown)
