@@ -12,6 +12,7 @@ from tqdm import trange
 
 from minigpt import command
 from minigpt.config import GPTConfig
+from minigpt.device import Device, choose_device
 from minigpt.errors import UserError
 from minigpt.learn.batches import step_rows
 from minigpt.learn.trainer import Recipe, Trainer
@@ -44,7 +45,7 @@ class Options:
     """Conversations held in memory at once, by this project; the batch size if left out."""
     steps: int = 5
     """Timed steps of each; two more warm up."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute; auto takes a CUDA GPU if there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What matrices are multiplied in, on both sides (autocast); weights and loss stay float32."""
@@ -58,10 +59,7 @@ WARM_UP = 2
 def main(options: Options) -> None:
     if min(options.batch_size, options.steps, options.micro_batch_size or 1) < 1:
         raise UserError("--batch-size, --micro-batch-size and --steps must be above 0.")
-    gpu = torch.cuda.is_available()
-    if options.device == "cuda" and not gpu:
-        raise UserError("There is no CUDA GPU that torch can use here; leave --device out to compute on the CPU.")
-    device = torch.device("cuda" if gpu and options.device != "cpu" else "cpu")
+    device = choose_device(options.device)
     tokenizer = load_tokenizer(options.tokenizer)
     config = GPTConfig.named(options.size, vocab_size=len(tokenizer))
     examples = load_rows(options, tokenizer, config)

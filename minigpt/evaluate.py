@@ -7,6 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from minigpt import command
+from minigpt.device import Device, choose_device
 from minigpt.errors import UserError
 from minigpt.learn.loss import perplexity
 from minigpt.measure.accuracy import answer, exact_match
@@ -15,8 +16,7 @@ from minigpt.model.gpt import GPT
 from minigpt.pretrained import model_folder
 from minigpt.text.examples import fit
 from minigpt.text.records import BUILTIN, read_conversations
-from minigpt.text.template import load_template, template_of
-from minigpt.text.tokenizer import load_tokenizer
+from minigpt.text.template import template_of
 
 
 @dataclass
@@ -37,6 +37,8 @@ class Options:
     """Also answer them, greedily, and count the exact matches."""
     batch_size: int = 32
     """Conversations read side by side; it changes the time taken, not the figures."""
+    device: Device = "auto"
+    """Where to compute; auto takes a CUDA GPU if there is one."""
     json: Path | None = None
     """Write the figures into this file too."""
 
@@ -44,14 +46,14 @@ class Options:
 def main(options: Options) -> None:
     if options.batch_size < 1 or (options.limit is not None and options.limit < 1):
         raise UserError("--batch-size and --limit must be above 0.")
+    device = choose_device(options.device)
     folder = model_folder(options.model)
-    if options.template or not (folder / "minigpt.json").exists():
-        template = load_template(options.template or "chatml", load_tokenizer(folder))
-    else:
-        template = template_of(folder)
+    template = template_of(folder, options.template)
     paths = [BUILTIN / "test.jsonl" if name == "builtin" else Path(name) for name in options.data]
     conversations = read_conversations(paths)[: options.limit]
-    model = GPT.from_pretrained(folder)
+    model = GPT.from_pretrained(folder).to(device)
+    template.check(model.config.tokens)
+    model.use_only(len(template.tokenizer))
     n_ctx = model.config.n_ctx
     fitted = fit(conversations, template, min(options.max_length or n_ctx, n_ctx))
     with tqdm(total=len(conversations), desc="reading", unit="row", leave=False) as bar:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from minigpt import command
+from minigpt.device import Device, choose_device
+from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
 from minigpt.pretrained import model_folder
-from minigpt.sample.generation import generate, generate_batch
+from minigpt.sample.generation import generate, generate_batch, recorded, stream
 from minigpt.sample.sampling import check_sampling
 from minigpt.text.tokenizer import load_tokenizer
 
@@ -23,7 +25,7 @@ class Options:
     max_new_tokens: int = 100
     """How many tokens at most."""
     samples: int = 1
-    """How many continuations."""
+    """How many continuations; one is printed as it is drawn, several when all are done."""
     temperature: float = 1.0
     """What the scores are divided by before drawing; 0 always takes the best token."""
     top_k: int | None = None
@@ -32,28 +34,41 @@ class Options:
     """Draw among the fewest best tokens whose probability reaches p."""
     seed: int | None = None
     """The same seed gives the same text."""
+    device: Device = "auto"
+    """Where to compute; auto takes a CUDA GPU if there is one."""
 
 
 def main(options: Options) -> None:
     check_sampling(options.temperature, options.top_k, options.top_p)
+    if options.samples < 1:
+        raise UserError("--samples must be above 0.")
+    device = choose_device(options.device)
     folder = model_folder(options.model)
-    model = GPT.from_pretrained(folder)
+    model = GPT.from_pretrained(folder).to(device)
     tokenizer = load_tokenizer(folder)
+    model.use_only(len(tokenizer))
     prompt = tokenizer.encode(options.prompt)
-    texts = generate_batch(
-        model,
-        [prompt] * options.samples,
-        options.max_new_tokens,
+    settings = dict(
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,
         stop=(tokenizer.control["<|endoftext|>"],),
         seed=options.seed,
     )
-    for i, new in enumerate(texts):
-        if i:
-            print("---")
-        print(tokenizer.decode(prompt + new))
+    if options.samples == 1:
+        samples = [[]]
+        drawn = recorded(stream(model, prompt, options.max_new_tokens, **settings), samples[0])
+        print(options.prompt, end="", flush=True)
+        for piece in tokenizer.pieces(drawn):
+            print(piece, end="", flush=True)
+        print()
+    else:
+        samples = generate_batch(model, [prompt] * options.samples, options.max_new_tokens, **settings)
+        print("\n---\n".join(tokenizer.decode(prompt + new) for new in samples))
+    room = model.config.n_ctx - max(1, len(prompt))
+    if full := sum(len(new) > room for new in samples):
+        which = "It ends" if options.samples == 1 else f"{full} of {options.samples} samples end"
+        print(f"generate: {which} where the model's context of {model.config.n_ctx} tokens is full.", file=sys.stderr)
 
 
 class _Callable(ModuleType):

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from minigpt import __version__, command
 from minigpt.config import GPTConfig
+from minigpt.device import Device, choose_device
 from minigpt.errors import UserError
 from minigpt.learn.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.learn.trainer import Recipe, Trainer
@@ -88,7 +89,7 @@ class Options:
     """Steps at the start that learn from every token all the same; from scratch two fifths if left out, else none."""
     seed: int = 0
     """Fixes the random weights, the order of the data and what is held out."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute; auto takes a CUDA GPU if there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What matrices are multiplied in; auto takes bfloat16 on a GPU that has it. Weights and loss stay float32."""
@@ -205,10 +206,7 @@ def placed(options: Options) -> Options:
     """The device and the number format, chosen where they were left to us; UserError for a GPU that is not there."""
     # Numbers below 1e-38 count as zero: a CPU is many times slower at them, and no sum here can tell.
     torch.set_flush_denormal(True)
-    gpu = torch.cuda.is_available()
-    if options.device == "cuda" and not gpu:
-        raise UserError("There is no CUDA GPU that torch can use here; leave --device out to compute on the CPU.")
-    device = options.device if options.device != "auto" else "cuda" if gpu else "cpu"
+    device = choose_device(options.device).type
     dtype = options.dtype
     if dtype == "auto":
         dtype = "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported() else "float32"
@@ -254,6 +252,7 @@ def load_model(options: Options) -> tuple[Tokenizer, GPT]:
         model = GPT.from_pretrained(folder)
         if model.config.tokens < len(tokenizer):
             model.grow(len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
+        model.use_only(len(tokenizer))
     model.to(options.device)
     if options.compile:
         for block in model.h:

@@ -109,6 +109,10 @@ class GPT(nn.Module):
         self.wte.weight = nn.Parameter(torch.cat([old, mean]))
         self.config = replace(self.config, vocab_size=rows, unused=rows - tokens)
 
+    def use_only(self, tokens: int) -> None:
+        """The rows of the vocabulary from `tokens` on stand for no token of the tokenizer in use: never sample them."""
+        self.config = replace(self.config, unused=max(self.config.unused, self.config.vocab_size - tokens))
+
     def check(self, ids: Int[Tensor, "B T"]) -> None:
         """Refuse in words what torch would refuse from within an index kernel."""
         T = ids.shape[1]

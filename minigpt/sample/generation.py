@@ -48,6 +48,13 @@ def stream(
         yield from drawn.values()
 
 
+def recorded(drawn: Iterator[int], ids: list[int]) -> Iterator[int]:
+    """`drawn` as it comes, each id also put at the end of `ids`."""
+    for token in drawn:
+        ids.append(token)
+        yield token
+
+
 def generate_batch(
     model: GPT,
     prompts: Sequence[Sequence[int]],

@@ -6,7 +6,7 @@ from typing import Literal
 
 from minigpt.errors import UserError
 from minigpt.text.records import MOST_SHOWN, Conversation
-from minigpt.text.template import Template
+from minigpt.text.template import Template, without_oldest_turn
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,8 @@ def fit(
             ids, supervised = template.encode(messages)
         except UserError as error:
             raise UserError(f"{conversation.source}: {error}") from None
-        first = int(messages[0]["role"] == "system")
-        while len(ids) > t_max and len(messages) > first + 2:  # eq 11.4
-            messages = messages[:first] + messages[first + 2 :]
+        while len(ids) > t_max and (shorter := without_oldest_turn(messages)):  # eq 11.4
+            messages = shorter
             fitted.turns_dropped += 1
             ids, supervised = template.encode(messages)
         if len(ids) > t_max:

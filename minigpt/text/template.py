@@ -43,6 +43,14 @@ def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | N
     ]  # eq 12.1
 
 
+def without_oldest_turn(messages: Sequence[Message]) -> list[Message] | None:
+    """The conversation less its first question and answer; the system message stays. None if nothing would be left."""
+    first = int(messages[0]["role"] == "system")
+    if len(messages) <= first + 2:
+        return None
+    return [*messages[:first], *messages[first + 2 :]]
+
+
 class Template:
     """How a conversation is laid out. Each part is encoded by itself, so a prompt is an exact prefix of training's ids.
 
@@ -59,6 +67,14 @@ class Template:
     def ask(self, system: str | None, user: str, first: bool) -> list[int]:
         """The ids from the end of the turn before up to where this turn's answer begins."""
         raise NotImplementedError
+
+    def check(self, tokens: int) -> None:
+        """UserError for a model with so few tokens that it cannot know this template's control tokens."""
+        if max(*self.ask(None, "", first=True), self.end) >= tokens:
+            raise UserError(
+                f"The model has {tokens:,} tokens, without the control tokens of the template {self.name}: nobody has "
+                "taught it conversations yet. Fine-tune it first: python -m minigpt.train --init FOLDER."
+            )
 
     def encode(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
         """The ids, and for each whether it is learned: every answer's tokens with its end, and nothing else."""
@@ -153,6 +169,9 @@ def save_template(folder: Path, template: Template) -> None:
     (folder / "minigpt.json").write_text(json.dumps(note) + "\n")
 
 
-def template_of(folder: Path) -> Template:
-    """The template, with its tokenizer, that a model's folder says it was trained with."""
-    return load_template(read_note(folder)["template"], load_tokenizer(folder))
+def template_of(folder: Path, name: str | None = None) -> Template:
+    """The template called `name`, else the one that a model's folder says it was trained with (ChatML where it does
+    not say), with the folder's tokenizer."""
+    if name is None:
+        name = read_note(folder)["template"] if (folder / "minigpt.json").exists() else ChatML.name
+    return load_template(name, load_tokenizer(folder))

@@ -1,0 +1,249 @@
+"""`python -m minigpt.chat --model RUN`: a conversation in the terminal. Read with lesson 15."""
+
+import contextlib
+import difflib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from minigpt import command
+from minigpt.device import Device, choose_device
+from minigpt.errors import UserError
+from minigpt.model.gpt import GPT
+from minigpt.pretrained import model_folder
+from minigpt.sample.generation import recorded, stream
+from minigpt.sample.sampling import check_sampling
+from minigpt.text.template import Message, Template, template_of, without_oldest_turn
+
+
+@dataclass
+class Options:
+    """Talk to a model that was taught to answer; /help lists what can be typed.
+
+    When standard input is not a terminal, each line of it that is not blank is a user turn, and each answer is one
+    line of standard output, its line breaks written as \\n. Everything else then goes to standard error.
+    """
+
+    model: str
+    """A run's folder, or a model's folder."""
+    system: str = ""
+    """The system message, which the model reads before everything else."""
+    template: str | None = None
+    """How the conversation is laid out; what the model was trained with if left out."""
+    max_new_tokens: int = 256
+    """The longest answer, in tokens."""
+    temperature: float = 0.7
+    """What the scores are divided by before drawing; 0 always takes the best token."""
+    top_k: int | None = None
+    """Draw among the k best tokens only."""
+    top_p: float | None = None
+    """Draw among the fewest best tokens whose probability reaches p."""
+    seed: int | None = None
+    """The same seed gives the same answers to the same conversation."""
+    device: Device = "auto"
+    """Where to compute; auto takes a CUDA GPU if there is one."""
+
+
+HELP = """\
+/system TEXT   set the system message; /system alone takes it away
+/reset         begin anew; the system message stays
+/undo          take the last question and its answer back
+/save FILE     write the conversation as a line of JSON, which train --data reads
+/help          this list
+/quit          end, as Ctrl-D does
+Ctrl-C stops an answer. A blank before the slash makes an ordinary message of a line."""
+COMMANDS = ("/system", "/reset", "/undo", "/save", "/help", "/quit")
+# An untrained model may write anything, and a terminal would obey some of it.
+UNSEEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+@dataclass
+class Chat:
+    """A model, and the conversation with it: the system message if any, then user and assistant in turns."""
+
+    model: GPT
+    template: Template
+    options: Options
+    system: str = ""
+    turns: list[Message] = field(default_factory=list)
+    meter: str = ""  # how full the context was after the last answer, and what that made necessary
+    saved: set[Path] = field(default_factory=set)
+
+    def conversation(self, turns: list[Message]) -> list[Message]:
+        return [{"role": "system", "content": self.system}] * bool(self.system) + turns
+
+    def prompt(self, messages: list[Message]) -> tuple[list[int], int]:
+        """The ids to answer from, and how many oldest turns had to be left out to keep room for the answer.
+
+        They begin what training would have built from the messages that are kept. UserError if the system message
+        and the last question alone leave no room.
+        """
+        n_ctx = self.model.config.n_ctx
+        room = min(self.options.max_new_tokens, n_ctx // 4)
+        ids, left_out = self.template.prompt(messages), 0
+        while len(ids) + room > n_ctx and (shorter := without_oldest_turn(messages)):
+            messages, left_out = shorter, left_out + 1
+            ids = self.template.prompt(messages)
+        if len(ids) >= n_ctx:
+            raise UserError(f"That makes {len(ids):,} tokens, and the context holds {n_ctx:,}; say it in fewer words.")
+        return ids, left_out
+
+    def ask(self, text: str) -> Iterator[str]:
+        """The answer to `text`, piece by piece; as much of it as was given joins the conversation."""
+        asked = [*self.turns, {"role": "user", "content": text}]
+        ids, left_out = self.prompt(self.conversation(asked))
+        options, n_ctx = self.options, self.model.config.n_ctx
+        new: list[int] = []
+
+        drawn = stream(
+            self.model,
+            ids,
+            options.max_new_tokens,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            stop=self.template.tokenizer.control.values(),
+            seed=None if options.seed is None else options.seed + len(asked),
+        )
+        answer = ""
+        try:
+            for piece in self.template.tokenizer.pieces(recorded(drawn, new)):
+                answer += piece
+                yield piece
+        finally:
+            if answer:  # an empty message would be no turn
+                self.turns = [*asked, {"role": "assistant", "content": answer}]
+            used = len(ids) + len(new)
+            self.meter = f"{min(used, n_ctx):,} of {n_ctx:,} tokens"
+            if left_out:
+                self.meter += f"; the model no longer sees the first {left_out} of {len(asked) // 2 + 1} questions"
+            if used > n_ctx:
+                self.meter += "; the context is full, the answer was cut"
+            elif len(new) == options.max_new_tokens:
+                self.meter += "; the answer was cut at --max-new-tokens"
+
+    def obey(self, line: str) -> str:
+        """Do what a line that begins with a slash says, and say what was done. EOFError for /quit."""
+        name, _, rest = line.partition(" ")
+        rest = rest.strip()
+        match name:
+            case "/help":
+                return HELP
+            case "/quit":
+                raise EOFError
+            case "/system":
+                self.system = rest
+                return "The system message is set, from the first turn on." if rest else "There is no system message."
+            case "/reset":
+                self.turns = []
+                return "The conversation begins anew."
+            case "/undo":
+                if not self.turns:
+                    raise UserError("There is nothing to take back.")
+                *self.turns, question, _ = self.turns
+                return f"Taken back: {question['content']}"
+            case "/save":
+                return self.save(rest)
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        guess = f"did you mean {near[0]}?" if near else "/help lists those there are."
+        raise UserError(f"There is no command {name}; {guess}")
+
+    def save(self, name: str) -> str:
+        """Write the whole conversation, left-out turns included; never over a file that was there before."""
+        path = Path(name).expanduser()
+        if not name:
+            raise UserError("/save needs a file's name.")
+        if not self.turns:
+            raise UserError("There is nothing to save yet.")
+        line = json.dumps({"messages": self.conversation(self.turns)}, ensure_ascii=False)
+        try:
+            with path.open("w" if path in self.saved else "x", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except FileExistsError:
+            raise UserError(f"{path} is there already; choose another name.") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}.") from None
+        self.saved.add(path)
+        return f"Saved as {path}."
+
+
+def main(options: Options) -> None:
+    check_sampling(options.temperature, options.top_k, options.top_p)
+    if options.max_new_tokens < 1:
+        raise UserError("--max-new-tokens must be above 0.")
+    device = choose_device(options.device)
+    folder = model_folder(options.model)
+    template = template_of(folder, options.template)
+    model = GPT.from_pretrained(folder).to(device)
+    template.check(model.config.tokens)
+    model.use_only(len(template.tokenizer))
+    chat = Chat(model, template, options, options.system)
+    for stdio in (sys.stdin, sys.stdout):
+        stdio.reconfigure(errors="replace")
+    if sys.stdin.isatty():
+        at_terminal(chat)
+    else:
+        line_by_line(chat)
+
+
+def at_terminal(chat: Chat) -> None:
+    """A question at the prompt, the answer as it is drawn, the context's meter, until /quit or Ctrl-D."""
+    with contextlib.suppress(ImportError):  # Windows has none, and edits lines by itself
+        import readline  # noqa: F401 - importing it gives `input` its editing and history
+    print(f"{chat.options.model}, template {chat.template.name}. /help lists the commands, /quit ends.")
+    while True:
+        try:
+            line = input("you> ")
+            if line.startswith("/"):
+                print(chat.obey(line))
+            elif line.strip():
+                print_answer(chat, line)
+        except UserError as error:
+            print(error)
+        except KeyboardInterrupt:
+            print("\n(Ctrl-C stops an answer; /quit or Ctrl-D ends.)")
+        except EOFError:
+            print()
+            return
+
+
+def print_answer(chat: Chat, text: str) -> None:
+    with contextlib.closing(chat.ask(text)) as pieces:
+        try:
+            first = next(pieces, "(The model has nothing to say; the question is not kept.)")
+            print("model> ", first.translate(UNSEEN), sep="", end="", flush=True)
+            for piece in pieces:
+                print(piece.translate(UNSEEN), end="", flush=True)
+            print()
+        except KeyboardInterrupt:
+            print(" (stopped)")
+    print(f"[{chat.meter}]")
+
+
+def line_by_line(chat: Chat) -> None:
+    """A question a line in, an answer a line out. Status 2 at the end if a line could not be done."""
+    failed = False
+    for line in sys.stdin:
+        text = line.rstrip("\r\n")
+        try:
+            if text.startswith("/"):
+                print(chat.obey(text), file=sys.stderr)
+            elif text.strip():
+                try:
+                    for piece in chat.ask(text):
+                        print(piece.replace("\r", "\\r").replace("\n", "\\n"), end="", flush=True)
+                finally:
+                    print(flush=True)
+        except UserError as error:
+            failed = True
+            print(f"chat: {error}", file=sys.stderr)
+        except EOFError:
+            break
+    if failed:
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    command.run(Options, main, "chat")
