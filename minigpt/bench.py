@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
 import torch
-from tqdm import trange
+from tqdm import tqdm
 
 from minigpt import command
 from minigpt.config import GPTConfig
@@ -16,9 +17,11 @@ from minigpt.device import Device, choose_device
 from minigpt.errors import UserError
 from minigpt.learn.batches import step_rows
 from minigpt.learn.trainer import Recipe, Trainer
-from minigpt.measure.cost import training_flops
+from minigpt.measure.cost import generation_bytes, training_flops
+from minigpt.measure.peer import peer_generation, peer_step
 from minigpt.measure.report import peak_memory_bytes
 from minigpt.model.gpt import GPT
+from minigpt.sample.generation import generate_batch
 from minigpt.text.examples import Example, fit
 from minigpt.text.records import BUILTIN, read_conversations
 from minigpt.text.template import load_template
@@ -27,48 +30,68 @@ from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 @dataclass
 class Options:
-    """Time this project's training step; with --peer, the same rows through another implementation, in turn."""
+    """Time a training step or generation; with --peer, another implementation with the same weights, in turn."""
 
-    mode: Literal["sft", "train"] = "sft"
-    """sft learns from the answers of conversations; train from every token of rows as long as the context."""
-    size: Literal["tiny", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] = "tiny"
-    """The layers; the vocabulary is the tokenizer's."""
+    mode: Literal["sft", "train", "generate"] = "sft"
+    """sft learns from the answers of conversations; train from every token of rows as long as the context; generate
+    continues random prompts greedily."""
+    size: Literal["tiny", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] | None = None
+    """The layers; gpt2 for --mode generate, else tiny. The vocabulary is the tokenizer's, or GPT-2's to generate."""
     peer: Literal["none", "transformers"] = "none"
-    """transformers is its GPT2LMHeadModel on the rows padded to the longest, with torch.optim.AdamW."""
+    """transformers is its GPT2LMHeadModel: trained on the rows padded to the longest, with torch.optim.AdamW, or
+    continuing by its `generate`."""
     data: tuple[str, ...] = ("builtin",)
     """JSON Lines files, or builtin."""
     tokenizer: str = "gpt2"
     """bytes, gpt2 or a folder."""
-    batch_size: int = 16
-    """Conversations an optimiser step."""
+    batch_size: int | None = None
+    """Conversations an optimiser step, 16 if left out; prompts side by side, 1 and then 8 if left out."""
     micro_batch_size: int | None = None
     """Conversations held in memory at once, by this project; the batch size if left out."""
+    prompt_tokens: int = 32
+    """The length of a prompt to continue."""
+    new_tokens: int = 64
+    """How far to continue it."""
     steps: int = 5
-    """Timed steps of each; two more warm up."""
+    """Timed steps, or continuations, of each; two more warm up."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA GPU if there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What matrices are multiplied in, on both sides (autocast); weights and loss stay float32."""
+    """What matrices are multiplied in while training, on both sides (autocast); weights and loss stay float32."""
     seed: int = 0
     """Fixes weights and rows."""
 
 
 WARM_UP = 2
+BATCH_SIZES = {"sft": (16,), "train": (16,), "generate": (1, 8)}
 
 
 def main(options: Options) -> None:
-    if min(options.batch_size, options.steps, options.micro_batch_size or 1) < 1:
-        raise UserError("--batch-size, --micro-batch-size and --steps must be above 0.")
+    for name in ("batch_size", "micro_batch_size", "prompt_tokens", "new_tokens", "steps"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
     device = choose_device(options.device)
-    tokenizer = load_tokenizer(options.tokenizer)
-    config = GPTConfig.named(options.size, vocab_size=len(tokenizer))
-    examples = load_rows(options, tokenizer, config)
     torch.manual_seed(options.seed)
+    for batch_size in BATCH_SIZES[options.mode] if options.batch_size is None else (options.batch_size,):
+        if options.mode == "generate":
+            bench_generation(options, batch_size, device)
+        else:
+            bench_training(options, batch_size, device)
+    print(f"{peak_memory_bytes(device) / 2**20:,.0f} MiB at the most, everything named above together")
+
+
+def bench_training(options: Options, batch_size: int, device: torch.device) -> None:
+    """Whole optimiser steps on the same rows."""
+    size = options.size or "tiny"
+    tokenizer = load_tokenizer(options.tokenizer)
+    config = GPTConfig.named(size, vocab_size=len(tokenizer))
+    examples = load_rows(options, batch_size, tokenizer, config)
     model = GPT(config).to(device)
     recipe = Recipe(
         steps=options.steps + WARM_UP,
-        batch_size=options.batch_size,
-        micro_batch_size=options.micro_batch_size or options.batch_size,
+        batch_size=batch_size,
+        micro_batch_size=options.micro_batch_size or batch_size,
         lr=1e-4,
         warmup_steps=1,
         seed=options.seed,
@@ -77,113 +100,124 @@ def main(options: Options) -> None:
     trainer = Trainer(model, examples, recipe)
     sides: dict[str, Callable[[], float]] = {"minigpt": lambda: trainer.train_step().loss}
     if options.peer == "transformers":
-        sides["transformers"] = transformers_step(model, trainer)
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    losses: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in trange(recipe.steps, unit="step", leave=False):
-        for name, step in sides.items():  # in turn, so that what else the machine does falls on both
-            start = time.perf_counter()
-            losses[name].append(step())
-            seconds[name].append(time.perf_counter() - start)
+        sides["transformers"] = peer_step(model, trainer)
+    seconds, losses = in_turn(sides, options.steps)
     timed = range(WARM_UP + 1, recipe.steps + 1)
-    rows = [examples[i] for step in timed for i in step_rows(step, options.batch_size, len(examples), options.seed)]
+    rows = [examples[i] for step in timed for i in step_rows(step, batch_size, len(examples), options.seed)]
     answered = sum(sum(row.supervised[1:]) for row in rows) / options.steps
     flops = sum(training_flops(config, len(row.ids) - 1) for row in rows) / options.steps
     peak = peak_flops(device, options.dtype)
+    introduce(options, size, config, device)
     print(
-        f"{options.mode}, {options.size} layers, {config.vocab_size:,} tokens, {config.parameter_count:,} parameters; "
-        f"{device} ({torch.get_num_threads()} threads), {options.dtype}, torch {torch.__version__}\n"
-        f"{options.batch_size} rows a step, {sum(len(row.ids) for row in rows) / len(rows):.0f} tokens a row, "
-        f"{answered / options.batch_size:.0f} of them learned; medians of {options.steps} steps"
+        f"{batch_size} rows a step, {sum(len(row.ids) for row in rows) / len(rows):.0f} tokens a row, "
+        f"{answered / batch_size:.0f} of them learned; {options.dtype}; medians of {options.steps} steps"
     )
-    for name, taken in seconds.items():
-        middle = median(taken[WARM_UP:])
+    for name, middle in seconds.items():
         print(
             f"  {name:<13}{middle:9.3f} s a step {answered / middle:12,.0f} learned tokens a second   "
             f"{flops / middle / peak:5.1%} of the {peak / 1e9:,.0f} GFLOP/s of a large matrix product; "
             f"last loss {losses[name][-1]:.4f}"
         )
-    if len(sides) == 2:
-        ours, theirs = (median(taken[WARM_UP:]) for taken in seconds.values())
+    print_ratio(seconds)
+
+
+def bench_generation(options: Options, batch_size: int, device: torch.device) -> None:
+    """The same prompts continued greedily, from the first token read to the last one drawn."""
+    size = options.size or "gpt2"
+    config = GPTConfig.named(size)
+    if options.prompt_tokens + options.new_tokens > config.n_ctx:
+        raise UserError(f"--prompt-tokens and --new-tokens together exceed the context of {config.n_ctx} tokens.")
+    model = GPT(config).to(device).eval()
+    prompts = torch.randint(config.vocab_size, (batch_size, options.prompt_tokens), device=device)
+
+    def ours() -> list[list[int]]:
+        return generate_batch(model, prompts.tolist(), options.new_tokens, temperature=0.0)
+
+    sides: dict[str, Callable[[], list[list[int]]]] = {"minigpt": ours}
+    if options.peer == "transformers":
+        sides["transformers"] = peer_generation(model, prompts, options.new_tokens)
+    seconds, texts = in_turn(sides, options.steps)
+    weights, bandwidth = generation_bytes(config), read_bandwidth(device)
+    introduce(options, size, config, device)
+    print(
+        f"{batch_size} prompts of {options.prompt_tokens} tokens, {options.new_tokens} new ones each, greedy, float32; "
+        f"medians of {options.steps}\n"
+        f"  each round reads {weights / 1e6:,.0f} MB of weights, and this machine's memory is read at "
+        f"{bandwidth / 1e9:,.1f} GB/s: at most {bandwidth / weights:,.1f} rounds a second"
+    )
+    for name, middle in seconds.items():
+        rounds = options.new_tokens / middle
+        print(
+            f"  {name:<13}{middle:9.3f} s {batch_size * rounds:12,.1f} tokens a second   "
+            f"{rounds * weights / bandwidth:5.1%} of what memory allows"
+        )
+    print_ratio(seconds)
+    if options.peer != "none":
+        pairs = zip(*(chain.from_iterable(text[-1]) for text in texts.values()), strict=True)
+        same = sum(a == b for a, b in pairs) / (batch_size * options.new_tokens)
+        print(f"  {same:.1%} of the new tokens are the same on both sides")
+
+
+def in_turn(sides: dict[str, Callable], times: int) -> tuple[dict[str, float], dict[str, list]]:
+    """Each side's median seconds, and what it gave each time; in turn, so that what else the machine does falls on
+    both."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    given: dict[str, list] = {name: [] for name in sides}
+    with tqdm(total=WARM_UP + times, leave=False) as bar:
+        for _ in range(WARM_UP + times):
+            for name, side in sides.items():
+                start = time.perf_counter()
+                given[name].append(side())
+                seconds[name].append(time.perf_counter() - start)
+            bar.update()
+    return {name: median(taken[WARM_UP:]) for name, taken in seconds.items()}, given
+
+
+def introduce(options: Options, size: str, config: GPTConfig, device: torch.device) -> None:
+    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else f" ({torch.cuda.get_device_name()})"
+    print(
+        f"{options.mode}, {size} layers, {config.vocab_size:,} tokens, {config.parameter_count:,} parameters; "
+        f"{device}{threads}, torch {torch.__version__}"
+    )
+
+
+def print_ratio(seconds: dict[str, float]) -> None:
+    if len(seconds) == 2:
+        ours, theirs = seconds.values()
         print(f"  ratio {theirs / ours:.2f}")
-    print(f"  {peak_memory_bytes(device) / 2**20:,.0f} MiB at the most, everything named above together")
 
 
-def load_rows(options: Options, tokenizer: Tokenizer, config: GPTConfig) -> list[Example]:
+def load_rows(options: Options, batch_size: int, tokenizer: Tokenizer, config: GPTConfig) -> list[Example]:
     """The conversations to learn from, or for --mode train rows of random tokens."""
     if options.mode == "train":
-        ids = torch.randint(len(tokenizer), (4 * options.batch_size, config.n_ctx)).tolist()
+        ids = torch.randint(len(tokenizer), (4 * batch_size, config.n_ctx)).tolist()
         return [Example(row, [True] * len(row), "random") for row in ids]
     paths = [BUILTIN / "train.jsonl" if name == "builtin" else Path(name) for name in options.data]
     return fit(read_conversations(paths), load_template("chatml", tokenizer), config.n_ctx).examples
-
-
-def transformers_step(model: GPT, trainer: Trainer) -> Callable[[], float]:
-    """The usual way: the same rows, padded to the longest, all logits, labels of -100 where nothing is learned."""
-    try:
-        from transformers import GPT2Config, GPT2LMHeadModel
-    except ImportError:
-        raise UserError("--peer transformers needs the package transformers: pip install transformers.") from None
-    config, recipe = model.config, trainer.recipe
-    peer = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=config.vocab_size, n_positions=config.n_ctx, n_embd=config.n_embd, n_layer=config.n_layer,
-            n_head=config.n_head, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-            bos_token_id=config.bos_token_id, eos_token_id=config.bos_token_id,
-        )
-    ).to(model.device)  # fmt: skip
-    peer.transformer.load_state_dict(model.state_dict())
-    peer.train()
-    decayed = [p for p in peer.parameters() if p.dim() >= 2 and p is not peer.transformer.wte.weight]
-    decayed = [p for p in decayed if p is not peer.transformer.wpe.weight]
-    others = [p for p in peer.parameters() if not any(p is d for d in decayed)]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas)
-    taken = 0
-
-    def step() -> float:
-        nonlocal taken
-        taken += 1
-        picked = step_rows(taken, recipe.batch_size, len(trainer.examples), recipe.seed)
-        rows = [trainer.examples[i] for i in picked]
-        longest = max(len(row.ids) for row in rows)
-        padding = [longest - len(row.ids) for row in rows]
-        ids = torch.tensor([row.ids + [0] * n for row, n in zip(rows, padding, strict=True)])
-        mask = torch.tensor([[1] * len(row.ids) + [0] * n for row, n in zip(rows, padding, strict=True)])
-        labels = torch.tensor(
-            [
-                [i if learned else -100 for i, learned in zip(row.ids, row.supervised, strict=True)] + [-100] * n
-                for row, n in zip(rows, padding, strict=True)
-            ]
-        )
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16"):
-            output = peer(
-                input_ids=ids.to(model.device), attention_mask=mask.to(model.device), labels=labels.to(model.device)
-            )
-        output.loss.backward()
-        torch.nn.utils.clip_grad_norm_(peer.parameters(), recipe.clip)
-        for group in optimizer.param_groups:
-            group["lr"] = trainer.optimizer.param_groups[0]["lr"]
-        optimizer.step()
-        optimizer.zero_grad()
-        return float(output.loss.detach())
-
-    return step
 
 
 def peak_flops(device: torch.device, dtype: str) -> float:
     """What this machine reaches in one large matrix product: the best of ten."""
     n = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
+    return 2 * n**3 / best_time(lambda: a @ b, device)
+
+
+def read_bandwidth(device: torch.device) -> float:
+    """Bytes a second at which this machine adds up a GiB of numbers, far more than its caches hold: the best of ten."""
+    numbers = torch.ones(2**28, device=device)
+    return 4 * len(numbers) / best_time(numbers.sum, device)
+
+
+def best_time(work: Callable[[], object], device: torch.device) -> float:
     best = float("inf")
     for _ in range(10):
         start = time.perf_counter()
-        product = a @ b
+        work()
         if device.type == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - start)
-        del product
-    return 2 * n**3 / best
+    return best
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main(options: Options) -> None:
     config = read_config(folder)
     if config != GPTConfig.named(options.name):
         raise UserError(f"{folder / 'config.json'} does not describe {options.name}; delete it and run this again.")
-    print(f"{folder}: {config.parameter_count:,} parameters, every file's SHA-256 is the official one.")
+    print(f"{folder}: {config.parameter_count:,} parameters, checked against the official SHA-256.")
 
 
 if __name__ == "__main__":

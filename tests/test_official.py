@@ -4,9 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,10 +12,10 @@ import pytest
 from minigpt import GPT, GPTConfig, generate, load_tokenizer
 from minigpt.official import TENSORS, VOCABULARY
 from minigpt.pretrained import write_model
+from tests.hub import Hub
 
 # Stands for the tensors: the download looks at their SHA-256 alone. The hub's library takes pieces of 10 MiB.
 BODY = os.urandom(25_000_000)
-COMMIT = "1" * 40
 # The command as it is, told that BODY is the official file.
 COMMAND = f"""
 import minigpt.official
@@ -27,76 +25,18 @@ runpy.run_module("minigpt.download", run_name="__main__")
 """
 
 
-class Hub(ThreadingHTTPServer):
-    """Serves `files`; `cut` connections for the tensors end halfway."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.cut, self.asked = files, 0, []
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, body: bool) -> None:
-        name = self.path.rsplit("/", 1)[-1]
-        self.server.asked.append((self.command, self.path, self.headers.get("Range")))
-        if name not in self.server.files:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "EntryNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        whole = self.server.files[name]
-        first = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
-        self.send_response(206 if first else 200)
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{hashlib.sha256(whole).hexdigest()}"')
-        self.send_header("Content-Length", str(len(whole) - first))
-        if first:
-            self.send_header("Content-Range", f"bytes {first}-{len(whole) - 1}/{len(whole)}")
-        self.end_headers()
-        if not body:
-            return
-        if name == "model.safetensors" and self.server.cut:
-            self.server.cut -= 1
-            self.wfile.write(whole[first : len(whole) // 2])
-            self.close_connection = True
-            return
-        self.wfile.write(whole[first:])
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def hub(gpt2_folder: Path, tmp_path: Path) -> Iterator[Hub]:
     write_model(tmp_path / "config", GPTConfig.named("gpt2"), {})
     files = {name: (gpt2_folder / name).read_bytes() for name in VOCABULARY}
     files["config.json"] = (tmp_path / "config" / "config.json").read_bytes()
-    server = Hub(files | {"model.safetensors": BODY})
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with Hub(files | {"model.safetensors": BODY}).serving() as server:
+        yield server
 
 
 def download(hub: Hub, folder: Path) -> subprocess.CompletedProcess:
-    there = os.environ | {
-        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
-        "HF_HUB_OFFLINE": "0",
-        "HF_HOME": str(folder / "hub"),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "NO_PROXY": "127.0.0.1",
-    }
     command = [sys.executable, "-c", COMMAND, "gpt2"]
-    return subprocess.run(command, cwd=folder, env=there, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=hub.environment(folder), capture_output=True, text=True, timeout=120)
 
 
 def test_a_connection_cut_midway_is_taken_up_where_it_ended(hub: Hub, tmp_path: Path) -> None:

@@ -26,3 +26,11 @@ def forward_flops(config: GPTConfig, T: int) -> int:
 def training_flops(config: GPTConfig, T: int) -> int:
     """A backward pass costs two forward passes: one for the inputs' gradients, one for the weights'."""
     return 3 * forward_flops(config, T)
+
+
+def generation_bytes(config: GPTConfig) -> int:
+    """What has to be read from memory to draw one token for each of a few texts: every weight, 4 bytes each.
+
+    Of the positions' table one row is read; `wte` is read whole, as the head.
+    """
+    return 4 * (config.parameter_count - config.n_ctx * config.n_embd)

@@ -19,15 +19,15 @@ class LayerCache:
         self, k: Float[Tensor, "B H T D"], v: Float[Tensor, "B H T D"]
     ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
         """Keep the new keys and values at their positions; give back all of the S slots in use."""
-        cache = self.owner
+        cache, T = self.owner, k.shape[2]
         if cache.together:
-            self.keys[:, :, cache.slots - k.shape[2] : cache.slots] = k
-            self.values[:, :, cache.slots - k.shape[2] : cache.slots] = v
+            self.keys.narrow(2, cache.slots - T, T).copy_(k)
+            self.values.narrow(2, cache.slots - T, T).copy_(v)
         else:
             rows = torch.arange(k.shape[0], device=k.device).unsqueeze(1)
             self.keys[rows, :, cache.positions] = k.transpose(1, 2)
             self.values[rows, :, cache.positions] = v.transpose(1, 2)
-        return self.keys[:, :, : cache.slots], self.values[:, :, : cache.slots]
+        return self.keys.narrow(2, 0, cache.slots), self.values.narrow(2, 0, cache.slots)
 
 
 class Cache:
@@ -50,18 +50,15 @@ class Cache:
             for _ in range(config.n_layer)
         ]
         self.capacity, self.device = capacity, device
-        self.lengths = [0] * batch  # kept on the host: asking a GPU for them would stall it
+        self._hold([0] * batch)
         self.positions = torch.zeros(batch, 0, dtype=torch.int64, device=device)
 
-    @property
-    def slots(self) -> int:
-        """As many as the longest text fills."""
-        return max(self.lengths)
-
-    @property
-    def together(self) -> bool:
-        """Whether all texts are equally long, so that their new keys and values go to the same slots."""
-        return min(self.lengths) == max(self.lengths)
+    def _hold(self, lengths: Sequence[int]) -> None:
+        """Say how many positions each text has; on the host, as asking a GPU for these numbers would stall it."""
+        self.lengths = list(lengths)
+        self.slots = max(lengths)  # as many as the longest text fills
+        # Whether all texts are equally long, so that their new keys and values go to the same slots.
+        self.together = min(lengths) == self.slots
 
     def begin(self, T: int) -> tuple[Int[Tensor, "#B T"], Bool[Tensor, "#B 1 T S"] | None]:
         """Make room for T more tokens a row: their positions, and which slots each of them may look at.
@@ -70,7 +67,7 @@ class Cache:
         """
         if self.slots + T > self.capacity:
             raise ValueError(f"The cache holds {self.slots} of {self.capacity} positions; {T} more do not fit.")
-        self.lengths = [length + T for length in self.lengths]
+        self._hold([length + T for length in self.lengths])
         first = [self.slots - T] if self.together else [length - T for length in self.lengths]
         new = torch.arange(T, device=self.device)
         self.positions = torch.tensor(first, device=self.device).unsqueeze(1) + new
@@ -81,11 +78,11 @@ class Cache:
 
     def trim(self, lengths: Sequence[int]) -> None:
         """Forget what stands at or behind each row's length: how right-padded prompts say where they end."""
-        self.lengths = list(lengths)
+        self._hold(lengths)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only: the others have ended."""
         chosen = torch.tensor(rows, device=self.device)
         for layer in self.layers:
             layer.keys, layer.values = layer.keys[chosen], layer.values[chosen]
-        self.lengths = [self.lengths[row] for row in rows]
+        self._hold([self.lengths[row] for row in rows])

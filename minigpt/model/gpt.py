@@ -35,7 +35,8 @@ class GPT(nn.Module):
         self.drop = nn.Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon)
-        self.initialise()
+        if not self.wte.weight.is_meta:  # a file's tensors will take the places
+            self.initialise()
 
     @torch.no_grad()
     def initialise(self) -> None:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-FEW = (2, 16)  # rows, from and to, for which `few_rows` is faster than one product on a CPU
+FEW = 16  # rows, up to which `few_rows` is faster than the library's product and sum on a CPU
 BLOCK = 192  # columns at a time
 
 
@@ -21,25 +21,32 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, x: Float[Tensor, "*batch n_in"]) -> Float[Tensor, "*batch n_out"]:
-        rows = x.flatten(0, -2)
-        # addmm is b + x W in one pass over memory; it wants the leading axes as one.
-        few = has_few_rows(rows)
-        y = few_rows(rows, self.weight) + self.bias if few else torch.addmm(self.bias, rows, self.weight)
-        return y.view(*x.shape[:-1], self.weight.shape[1])
+        y = linear(x.reshape(-1, x.shape[-1]), self.weight, self.bias)
+        return y.view(*x.shape[:-1], y.shape[1])
+
+
+def linear(
+    x: Float[Tensor, "N n_in"], weight: Float[Tensor, "n_in n_out"], bias: Float[Tensor, " n_out"]
+) -> Float[Tensor, "N n_out"]:
+    """x W + b for N rows."""
+    if has_few_rows(x):
+        return few_rows(x, weight).add_(bias)
+    return torch.addmm(bias, x, weight)  # one pass over memory
 
 
 def has_few_rows(x: Tensor) -> bool:
     """Whether x W is a step of a few texts' generation on a CPU."""
-    at_work = x.dim() == 2 and x.device.type == "cpu" and not torch.is_grad_enabled()
-    return at_work and FEW[0] <= x.shape[0] <= FEW[1]
+    return x.shape[0] <= FEW and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 def few_rows(x: Float[Tensor, "N n_in"], weight: Float[Tensor, "n_in n_out"]) -> Float[Tensor, "N n_out"]:
-    """x W, a block of W's columns at a time.
+    """x W; for more than one row, a block of W's columns at a time.
 
     Reading W is nearly all the work for a few rows. The library's product of the whole first copies W into another
     order, through memory; a block's copy stays in the processor's cache.
     """
+    if len(x) <= 1:
+        return x @ weight
     n_out = weight.shape[1]
     whole, rest = n_out // BLOCK, n_out % BLOCK
     blocks = weight[:, : n_out - rest].unflatten(1, (whole, BLOCK)).transpose(0, 1)

@@ -7,6 +7,7 @@ import torch
 from minigpt.errors import UserError
 from minigpt.model.cache import Cache
 from minigpt.model.gpt import GPT
+from minigpt.model.step import Step
 from minigpt.sample.sampling import check_sampling, choose
 
 
@@ -111,6 +112,7 @@ def _rounds(
         logits = model.logits(
             hidden[torch.arange(len(prompts), device=device), torch.tensor(lengths, device=device) - 1]
         )
+        step = Step(model)
         going = list(range(len(prompts)))  # the prompts that have not ended, in the order of the cache's rows
         for count in range(1, max_new_tokens + 1):
             drawn = choose(logits[:, : model.config.tokens], temperature, top_k, top_p, generator)
@@ -130,6 +132,6 @@ def _rounds(
                 drawn, going = drawn[going_on], [going[row] for row in going_on]
                 # The longest may have ended, full; the others need its slots no more.
                 cache.trim([lengths[i] - 1 for i in going])
-            logits = model(drawn.unsqueeze(1), cache)[:, 0]
+            logits = step(drawn, cache)
     finally:
         model.train(was_training)

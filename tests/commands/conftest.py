@@ -41,10 +41,13 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path
     return call
 
 
-@pytest.fixture
-def questions(tmp_path: Path) -> Path:
+def write_questions(path: Path) -> Path:
     """A small file of questions and answers."""
-    path = tmp_path / "questions.jsonl"
     rows = [{"question": f"What is {i} + {i}?", "answer": f"It is {2 * i}.\n#### {2 * i}"} for i in range(40)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    return write_questions(tmp_path / "questions.jsonl")

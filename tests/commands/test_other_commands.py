@@ -3,17 +3,26 @@
 import importlib
 import json
 import re
+import sys
 
 import pytest
+import torch
 
+from minigpt import command, train
 from minigpt.sample.generation import generate
+from tests.commands.conftest import write_questions
 
 
-@pytest.fixture
-def run(cli, tmp_path, questions):
-    outcome = cli("train", "--data", questions, "--run", tmp_path / "run", "--steps", 30, "--accuracy-rows", 4)
-    assert outcome.status == 0, outcome.err
-    return tmp_path / "run"
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One run for all of these, which only read it."""
+    folder = tmp_path_factory.mktemp("small")
+    data = write_questions(folder / "questions.jsonl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train", "--data", str(data), "--run", str(folder / "run"), "--steps", "30"])
+        command.run(train.Options, train.main, "train")
+    torch.set_flush_denormal(False)
+    return folder / "run"
 
 
 def test_evaluate_gives_the_same_perplexity_at_any_batch_size(cli, run, questions, tmp_path):

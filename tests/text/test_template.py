@@ -197,6 +197,21 @@ def test_a_models_folder_gives_back_its_template_and_tokenizer(template: Templat
     assert found.encode([S, U, A]) == template.encode([S, U, A])
 
 
-def test_a_folder_that_names_no_template_is_refused(tmp_path) -> None:
-    with pytest.raises(UserError, match="it says which tokenizer and template belong to the model"):
-        template_of(tmp_path)
+def test_a_folder_without_a_note_is_talked_to_in_chatml_and_a_named_template_goes_before_the_note(
+    gpt2_folder, tmp_path
+) -> None:
+    assert template_of(gpt2_folder).name == "chatml"
+    save_template(tmp_path, load_template("documents", ByteTokenizer()))
+    assert template_of(tmp_path).name == "documents"
+    assert template_of(tmp_path, "alpaca").name == "alpaca"
+
+
+def test_a_model_without_a_templates_control_tokens_is_refused(template: Template) -> None:
+    """Alpaca's headings are words; the others need tokens that GPT-2 was not published with."""
+    known = 1 + template.tokenizer.control["<|endoftext|>"]
+    template.check(len(template.tokenizer))
+    if template.name == "alpaca":
+        template.check(known)
+    else:
+        with pytest.raises(UserError, match=f"without the control tokens of the template {template.name}"):
+            template.check(known)
