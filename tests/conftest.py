@@ -34,6 +34,14 @@ def two_layers() -> GPT:
     return model
 
 
+def only_says_a(model: GPT) -> GPT:
+    """A model whose last hidden vector is always the embedding of the letter a."""
+    with torch.no_grad():
+        model.ln_f.weight.zero_()
+        model.ln_f.bias.copy_(1e4 * model.wte.weight[ord("a")])
+    return model
+
+
 @pytest.fixture
 def small_model() -> GPT:
     """One to change: every test gets its own."""

@@ -21,7 +21,7 @@ from minigpt.errors import UserError
 from minigpt.text.examples import fit
 from minigpt.text.records import Conversation
 from minigpt.text.template import TEMPLATES, save_template
-from tests.conftest import two_layers
+from tests.conftest import only_says_a, two_layers
 
 BYTES = load_tokenizer("bytes")
 # The command, with its standard input for controlling terminal: what makes Ctrl-C a signal.
@@ -38,14 +38,6 @@ def new_chat(n_ctx: int = 512, template: str = "chatml", **options: object) -> C
     torch.manual_seed(0)
     model = GPT(GPTConfig.named("tiny", n_ctx=n_ctx, n_embd=16, n_head=2, n_layer=1)).eval()
     return Chat(model, load_template(template, BYTES), Options(model="small", **{"seed": 0} | options))
-
-
-def only_says_a(model: GPT) -> GPT:
-    """A model whose last hidden vector is always the embedding of the letter a."""
-    with torch.no_grad():
-        model.ln_f.weight.zero_()
-        model.ln_f.bias.copy_(1e4 * model.wte.weight[ord("a")])
-    return model
 
 
 @pytest.fixture

@@ -86,7 +86,10 @@ def test_a_run_folder_under_a_file_is_refused(cli, questions):
         ("generate", ["--model", "."], "config.json"),
         ("plot", ["nowhere"], "metrics.jsonl"),
         ("plot", [], "folder"),
+        ("generate", ["--model", ".", "--samples", "0"], "--samples"),
         ("bench", ["--steps", "0"], "--steps"),
+        ("bench", ["--mode", "generate", "--new-tokens", "0"], "--new-tokens"),
+        ("bench", ["--mode", "generate", "--new-tokens", "1000"], "the context of 1024 tokens"),
         ("bench", ["--tokenizer", "nowhere"], "nowhere"),
     ],
 )

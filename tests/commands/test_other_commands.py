@@ -4,13 +4,24 @@ import importlib
 import json
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
-from minigpt import command, train
+from minigpt import command, load_template, load_tokenizer, train
 from minigpt.sample.generation import generate
+from minigpt.text.template import save_template
 from tests.commands.conftest import write_questions
+from tests.conftest import only_says_a, two_layers
+
+
+@pytest.fixture
+def only_a(tmp_path):
+    """The folder of a model that goes on with the letter a for ever."""
+    only_says_a(two_layers()).save_pretrained(tmp_path / "only_a")
+    save_template(tmp_path / "only_a", load_template("chatml", load_tokenizer("bytes")))
+    return tmp_path / "only_a"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +80,35 @@ def test_generate_from_nothing_starts_with_the_end_of_text(cli, run):
     assert outcome.status == 0, outcome.err
 
 
+@pytest.mark.parametrize(("samples", "words"), [(1, "It ends"), (3, "3 of 3 samples end")])
+def test_generate_says_when_it_ended_because_the_context_was_full(cli, only_a, samples, words):
+    outcome = cli("generate", "--model", only_a, "--prompt", "Hi ", "--samples", samples, "--max-new-tokens", 100)
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.split("\n---\n")[0].strip() == "Hi " + "a" * (64 - 3 + 1)
+    assert outcome.err == f"generate: {words} where the model's context of 64 tokens is full.\n"
+
+
+def test_generate_says_nothing_when_it_ended_for_another_reason(cli, only_a):
+    outcome = cli("generate", "--model", only_a, "--prompt", "Hi ", "--max-new-tokens", 61)
+    assert (outcome.out, outcome.err) == ("Hi " + "a" * 61 + "\n", "")
+
+
+@pytest.mark.parametrize("command", ["generate", "evaluate"])
+def test_rows_of_a_foreign_vocabulary_that_stand_for_no_token_are_never_drawn(cli, tmp_path, questions, command):
+    """Others pad their vocabularies too, without saying so in config.json."""
+    model = only_says_a(two_layers())
+    with torch.no_grad():
+        padding = 2 * model.wte.weight[ord("a")].repeat(4, 1)  # what this model likes best
+        model.wte.weight = torch.nn.Parameter(torch.cat([model.wte.weight, padding]))
+    model.config = replace(model.config, vocab_size=264)
+    model.save_pretrained(tmp_path / "padded")
+    save_template(tmp_path / "padded", load_template("chatml", load_tokenizer("bytes")))
+    options = ["--max-new-tokens", 5] if command == "generate" else ["--data", questions, "--limit", 2]
+    outcome = cli(command, "--model", tmp_path / "padded", *options)
+    assert outcome.status == 0, outcome.err
+    assert outcome.out == "aaaaa\n" or command == "evaluate"
+
+
 def test_plot_draws_several_runs_into_one_picture(cli, run, tmp_path):
     outcome = cli("plot", run, run, "--out", tmp_path / "both.png")
     assert outcome.status == 0, outcome.err
@@ -86,6 +126,18 @@ def test_bench_trains_the_peer_on_the_same_rows_to_the_same_loss(cli, questions)
     assert len(losses) == 2
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     assert re.search(r"ratio \d+\.\d\d", outcome.out)
+
+
+def test_bench_continues_the_same_prompts_with_the_peer_to_the_same_tokens(cli):
+    outcome = cli(
+        "bench", "--mode", "generate", "--peer", "transformers", "--size", "tiny", "--prompt-tokens", 5,
+        "--new-tokens", 6, "--steps", 1,
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    for batch_size in (1, 8):
+        assert f"{batch_size} prompts of 5 tokens, 6 new ones each" in outcome.out
+    assert outcome.out.count("100.0% of the new tokens are the same on both sides") == 2
+    assert len(re.findall(r"ratio \d+\.\d\d", outcome.out)) == 2
 
 
 def test_importing_the_command_leaves_the_function_of_the_same_name_callable(small_model):
