@@ -2,11 +2,12 @@
 
 import math
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigpt.model.mlp import MLP, FusedGELU, gelu
+from minigpt.model.mlp import MLP, gelu, gelu_fused
 
 values = st.lists(st.floats(-1e4, 1e4, allow_subnormal=False), min_size=1, max_size=20)
 
@@ -16,7 +17,7 @@ values = st.lists(st.floats(-1e4, 1e4, allow_subnormal=False), min_size=1, max_s
 def test_the_fused_form_equals_the_spelled_one_forward_and_backward(numbers: list[float]) -> None:
     """1 + tanh loses its digits far on the left where a sigmoid keeps them, so small results differ absolutely."""
     x = torch.tensor(numbers, dtype=torch.float64, requires_grad=True)
-    fused, spelled = FusedGELU.apply(x), gelu(x)
+    fused, spelled = gelu_fused(x), gelu(x)
     torch.testing.assert_close(fused, spelled, rtol=1e-12, atol=1e-13)
     upstream = torch.linspace(-2.0, 3.0, len(numbers), dtype=torch.float64)
     (fused_slope,), (slope,) = (torch.autograd.grad(y, x, upstream) for y in (fused, spelled))
@@ -28,7 +29,7 @@ def test_the_fused_form_equals_the_spelled_one_forward_and_backward(numbers: lis
 def test_float32_and_its_extremes_stay_near_the_exact_value(numbers: list[float]) -> None:
     x = torch.tensor(numbers, dtype=torch.float32, requires_grad=True)
     exact_x = x.detach().double().requires_grad_()
-    y, exact = FusedGELU.apply(x), gelu(exact_x)
+    y, exact = gelu_fused(x), gelu(exact_x)
     torch.testing.assert_close(y.double(), exact, rtol=1e-6, atol=1e-6)
     (slope,), (exact_slope,) = torch.autograd.grad(y.sum(), x), torch.autograd.grad(exact.sum(), exact_x)
     torch.testing.assert_close(slope.double(), exact_slope, rtol=1e-6, atol=3e-6)
@@ -39,7 +40,7 @@ def test_bfloat16_is_rounded_once_forward_and_backward() -> None:
     x = torch.linspace(-6.0, 6.0, 1001).bfloat16().requires_grad_()
     wide = x.detach().float().requires_grad_()
     upstream = torch.linspace(-1.0, 2.0, 1001).bfloat16()
-    y, expected = FusedGELU.apply(x), FusedGELU.apply(wide)
+    y, expected = gelu_fused(x), gelu_fused(wide)
     (slope,) = torch.autograd.grad(y, x, upstream)
     (expected_slope,) = torch.autograd.grad(expected, wide, upstream.float())
     assert torch.equal(y, expected.bfloat16())
@@ -48,20 +49,20 @@ def test_bfloat16_is_rounded_once_forward_and_backward() -> None:
 
 def test_the_gradient_written_out_is_the_slope_of_the_output() -> None:
     x = torch.linspace(-5.0, 5.0, 41, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(FusedGELU.apply, x)
+    assert torch.autograd.gradcheck(gelu_fused, x)
 
 
 def test_gelu_has_the_values_of_its_formula() -> None:
     for x in (-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.7):
         expected = 0.5 * x * (1.0 + math.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
-        for form in (gelu, FusedGELU.apply):
+        for form in (gelu, gelu_fused):
             assert math.isclose(form(torch.tensor(x).double()).item(), expected, rel_tol=1e-7, abs_tol=1e-15)
 
 
 def test_gelu_is_not_the_exact_form_with_erf() -> None:
     x = torch.tensor([-2.7, 2.7], dtype=torch.float64)
     exact = 0.5 * x * (1.0 + torch.erf(x / math.sqrt(2.0)))
-    for form in (gelu, FusedGELU.apply):
+    for form in (gelu, gelu_fused):
         assert (form(x) - exact).abs().min() > 4.6e-4
 
 
@@ -95,3 +96,12 @@ def test_dropout_leaves_the_answer_alone_outside_of_training() -> None:
     assert (mlp.train()(x) == 0.0).any()
     assert torch.equal(mlp.eval()(x), mlp(x))
     assert not (mlp(x) == 0.0).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_without_a_gradient_to_come_the_fused_form_gives_the_same_bits(dtype: torch.dtype) -> None:
+    x = torch.randn(5, 33).to(dtype)
+    with torch.no_grad():
+        found = gelu_fused(x)
+    assert torch.equal(found, gelu_fused(x))
+    assert found.dtype == dtype
