@@ -16,12 +16,14 @@ def layer_norm(
     return centred / torch.sqrt(variance + eps) * gain + bias  # eq 5.1
 
 
-def normalise(x: Float[Tensor, "*batch C"], eps: float) -> tuple[Float[Tensor, "*batch C"], Float[Tensor, "*batch 1"]]:
+def normalise(
+    x: Float[Tensor, "*batch C"], eps: Float[Tensor, "1"]
+) -> tuple[Float[Tensor, "*batch C"], Float[Tensor, "*batch 1"]]:
     """n = (x - mean) r and r = 1 / sqrt(var + eps), in place where `layer_norm` makes new tensors."""
     C = x.shape[-1]
     n = torch.sub(x, x.sum(-1, keepdim=True), alpha=1.0 / C)
     norm = torch.linalg.vector_norm(n, dim=-1, keepdim=True)
-    r = torch.addcmul(norm.new_full((1,), eps), norm, norm, value=1.0 / C).rsqrt_()
+    r = torch.addcmul(eps, norm, norm, value=1.0 / C).rsqrt_()
     return n.mul_(r), r
 
 
@@ -33,7 +35,7 @@ class FusedLayerNorm(Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    def forward(ctx, x: Tensor, gain: Tensor, bias: Tensor, eps: Tensor) -> Tensor:
         n, r = normalise(x, eps)
         ctx.save_for_backward(n, r, gain)
         return torch.addcmul(bias, n, gain)
@@ -54,9 +56,15 @@ class FusedLayerNorm(Function):
 def layer_norm_fused(
     x: Float[Tensor, "*batch C"], gain: Float[Tensor, " C"], bias: Float[Tensor, " C"], eps: float
 ) -> Float[Tensor, "*batch C"]:
-    """`layer_norm` in fewer passes over memory; autograd is told only where there is a gradient to come."""
-    if torch.is_grad_enabled():
-        return FusedLayerNorm.apply(x, gain, bias, eps)
+    """`layer_norm` in fewer passes over memory."""
+    form = FusedLayerNorm.apply if torch.is_grad_enabled() else layer_norm_no_grad
+    return form(x, gain, bias, x.new_full((1,), eps))
+
+
+def layer_norm_no_grad(
+    x: Float[Tensor, "*batch C"], gain: Float[Tensor, " C"], bias: Float[Tensor, " C"], eps: Float[Tensor, "1"]
+) -> Float[Tensor, "*batch C"]:
+    """`layer_norm_fused` where no gradient is to come, so that autograd need not be told."""
     return torch.addcmul(bias, normalise(x, eps)[0], gain)
 
 

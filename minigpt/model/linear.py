@@ -30,8 +30,15 @@ def linear(
 ) -> Float[Tensor, "N n_out"]:
     """x W + b for N rows."""
     if has_few_rows(x):
-        return few_rows(x, weight).add_(bias)
+        return linear_few(x, weight, bias)
     return torch.addmm(bias, x, weight)  # one pass over memory
+
+
+def linear_few(
+    x: Float[Tensor, "N n_in"], weight: Float[Tensor, "n_in n_out"], bias: Float[Tensor, " n_out"]
+) -> Float[Tensor, "N n_out"]:
+    """`linear` for rows that `has_few_rows` has found few."""
+    return few_rows(x, weight).add_(bias)
 
 
 def has_few_rows(x: Tensor) -> bool:
@@ -46,7 +53,7 @@ def few_rows(x: Float[Tensor, "N n_in"], weight: Float[Tensor, "n_in n_out"]) ->
     order, through memory; a block's copy stays in the processor's cache.
     """
     if len(x) <= 1:
-        return x @ weight
+        return torch.mm(x, weight)
     n_out = weight.shape[1]
     whole, rest = n_out // BLOCK, n_out % BLOCK
     blocks = weight[:, : n_out - rest].unflatten(1, (whole, BLOCK)).transpose(0, 1)

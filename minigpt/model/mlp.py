@@ -24,7 +24,7 @@ def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def gate(x: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """x and s with gelu(x) = x s, both at least as wide as float32, so that bfloat16 is rounded once, at the end."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    wide = x if x.dtype.itemsize >= 4 else x.float()
     u = torch.addcmul(wide, wide * wide, wide, value=CUBIC)
     return wide, u.mul_(2.0 * SQRT_2_OVER_PI).sigmoid_()
 
@@ -52,9 +52,12 @@ class FusedGELU(Function):
 
 
 def gelu_fused(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """`gelu` in fewer passes over memory; autograd is told only where there is a gradient to come."""
-    if torch.is_grad_enabled():
-        return FusedGELU.apply(x)
+    """`gelu` in fewer passes over memory."""
+    return FusedGELU.apply(x) if torch.is_grad_enabled() else gelu_no_grad(x)
+
+
+def gelu_no_grad(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """`gelu_fused` where no gradient is to come, so that autograd need not be told."""
     wide, s = gate(x)
     return s.mul_(wide).to(x.dtype)
 

@@ -8,34 +8,35 @@ from minigpt.model.attention import attend_fused
 from minigpt.model.cache import Cache
 from minigpt.model.embedding import embed
 from minigpt.model.gpt import GPT
-from minigpt.model.layer_norm import layer_norm_fused
-from minigpt.model.linear import linear
-from minigpt.model.mlp import gelu_fused
+from minigpt.model.layer_norm import layer_norm_no_grad as layer_norm
+from minigpt.model.linear import has_few_rows, linear, linear_few
+from minigpt.model.mlp import gelu_no_grad as gelu
 
 
 class Step:
     """`model(ids, cache)` for one new token a text, outside of training: a test holds them equal.
 
-    The modules' formulas in a row, without the modules. Beside the few rows of a step, what Python does to call a
-    module and look its parameters up takes as long as a third of reading all the weights of the 124M model.
+    The modules' formulas in a row, without the modules: for a text or a few, what Python does to call a module and to
+    look its parameters up takes a third as long as reading all weights of the 124M model from memory.
     """
 
     def __init__(self, model: GPT) -> None:
         self.model = model
         # Of each block, in the order of the official checkpoint: ln_1, c_attn, c_proj, ln_2, c_fc, c_proj.
         self.blocks = [tuple(parameter.detach() for parameter in block.parameters()) for block in model.h]
+        self.eps = torch.full((1,), model.config.layer_norm_epsilon, device=model.device, dtype=model.dtype)
 
     @torch.no_grad()
     def __call__(self, ids: Int[Tensor, " B"], cache: Cache) -> Float[Tensor, "B V"]:
-        model, eps = self.model, self.model.config.layer_norm_epsilon
+        model, eps = self.model, self.eps
         B, H, D = len(ids), model.config.n_head, model.config.head_width
         positions, visible = cache.begin(1)
         x = embed(model.wte, model.wpe, ids.unsqueeze(1), positions).squeeze(1)
-        for layer, (g_1, b_1, W_QKV, b_QKV, W_O, b_O, g_2, b_2, W_1, b_W1, W_2, b_W2) in zip(
-            cache.layers, self.blocks, strict=True
-        ):
-            q, k, v = linear(layer_norm_fused(x, g_1, b_1, eps), W_QKV, b_QKV).view(B, 3, H, 1, D).unbind(1)
+        affine = linear_few if has_few_rows(x) else linear
+        for layer, block in zip(cache.layers, self.blocks, strict=True):
+            g_1, b_1, W_QKV, b_QKV, W_O, b_O, g_2, b_2, W_up, b_up, W_down, b_down = block
+            q, k, v = affine(layer_norm(x, g_1, b_1, eps), W_QKV, b_QKV).view(B, 3, H, 1, D).unbind(1)
             heads = attend_fused(q, *layer.extend(k, v), visible)
-            x = x + linear(heads.reshape(B, H * D), W_O, b_O)
-            x = x + linear(gelu_fused(linear(layer_norm_fused(x, g_2, b_2, eps), W_1, b_W1)), W_2, b_W2)
+            x = x + affine(heads.reshape(B, H * D), W_O, b_O)
+            x = x + affine(gelu(affine(layer_norm(x, g_2, b_2, eps), W_up, b_up)), W_down, b_down)
         return model.logits(model.ln_f(x))
