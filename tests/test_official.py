@@ -94,27 +94,9 @@ def official() -> GPT:
 
 def test_the_official_model_continues_two_ids_as_it_is_known_to(official: GPT) -> None:
     known = [
-        464,
-        3290,
-        373,
-        1043,
-        287,
-        257,
-        2214,
-        1474,
-        262,
-        16246,
-        286,
-        2688,
-        290,
-        2688,
-        27262,
-        13,
-        198,
-        198,
-        464,
-        3290,
-    ]
+        464, 3290, 373, 1043, 287, 257, 2214, 1474, 262, 16246,
+        286, 2688, 290, 2688, 27262, 13, 198, 198, 464, 3290,
+    ]  # fmt: skip
     assert generate(official, known[:2], 18, temperature=0.0) == known[2:]
 
 

@@ -75,12 +75,11 @@ class MultiHeadAttention(nn.Module):
         at: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "*at C"]:
         B, T, C = x.shape
-        q, k, v = self.c_attn(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4).unbind()  # eq 3.1
+        q, k, v = self.c_attn(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)  # eq 3.1
         if cache is not None:
             k, v = cache.extend(k, v)
         heads = attend_fused(q, k, v, visible, self.dropout.p if self.training else 0.0)
         concatenated = heads.transpose(1, 2).reshape(B, T, C)
         if at is not None:
             concatenated = concatenated[at]
-        y = self.c_proj(concatenated)  # eq 3.4
-        return self.dropout(y) if self.dropout.training else y
+        return self.dropout(self.c_proj(concatenated))  # eq 3.4

@@ -72,5 +72,4 @@ class MLP(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C"]:
-        y = self.c_proj(gelu_fused(self.c_fc(x)))  # eq 4.2
-        return self.dropout(y) if self.dropout.training else y
+        return self.dropout(self.c_proj(gelu_fused(self.c_fc(x))))  # eq 4.2

@@ -16,8 +16,8 @@ from minigpt.model.mlp import gelu_no_grad as gelu
 class Step:
     """`model(ids, cache)` for one new token a text, outside of training: a test holds them equal.
 
-    The modules' formulas in a row, without the modules: for a text or a few, what Python does to call a module and to
-    look its parameters up takes a third as long as reading all weights of the 124M model from memory.
+    The modules' formulas in a row, without the modules: what Python does to call a module and to look its parameters up
+    takes 5 of the 39 milliseconds that a step of the 124M model takes otherwise, for one text on two CPU cores.
     """
 
     def __init__(self, model: GPT) -> None:

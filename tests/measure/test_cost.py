@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minigpt import GPT, GPTConfig
 from minigpt.learn.optimizer import AdamW
-from minigpt.measure.cost import forward_flops, training_bytes, training_flops
+from minigpt.measure.cost import forward_flops, generation_bytes, training_bytes, training_flops
 from minigpt.model import attention
 
 SHAPES = [
@@ -84,3 +84,9 @@ def test_attention_takes_over_in_a_long_context() -> None:
     products = [24 * T * config.n_embd**2 * config.n_layer for T in (1024, 12 * 1280)]
     assert quadratic[0] < products[0]
     assert quadratic[1] == products[1]
+
+
+def test_a_drawn_token_reads_every_weight_but_the_table_of_positions() -> None:
+    config = GPTConfig.named("tiny", n_ctx=48)
+    read = {name: p.numel() * p.element_size() for name, p in GPT(config).named_parameters() if name != "wpe.weight"}
+    assert generation_bytes(config) == sum(read.values())
