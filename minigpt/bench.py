@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from statistics import median
 from typing import Literal
 
@@ -23,7 +22,7 @@ from minigpt.measure.report import peak_memory_bytes
 from minigpt.model.gpt import GPT
 from minigpt.sample.generation import generate_batch
 from minigpt.text.examples import Example, fit
-from minigpt.text.records import BUILTIN, read_conversations
+from minigpt.text.records import data_names, read_conversations
 from minigpt.text.template import load_template
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
@@ -41,7 +40,7 @@ class Options:
     """transformers is its GPT2LMHeadModel: trained on the rows padded to the longest, with torch.optim.AdamW, or
     continuing by its `generate`."""
     data: tuple[str, ...] = ("builtin",)
-    """JSON Lines files, or builtin."""
+    """Files, hf:owner/name[:config][:split], or builtin."""
     tokenizer: str = "gpt2"
     """bytes, gpt2 or a folder."""
     batch_size: int | None = None
@@ -192,8 +191,9 @@ def load_rows(options: Options, batch_size: int, tokenizer: Tokenizer, config: G
     if options.mode == "train":
         ids = torch.randint(len(tokenizer), (4 * batch_size, config.n_ctx)).tolist()
         return [Example(row, [True] * len(row), "random") for row in ids]
-    paths = [BUILTIN / "train.jsonl" if name == "builtin" else Path(name) for name in options.data]
-    return fit(read_conversations(paths), load_template("chatml", tokenizer), config.n_ctx).examples
+    return fit(
+        read_conversations(data_names(options.data, "train")), load_template("chatml", tokenizer), config.n_ctx
+    ).examples
 
 
 def peak_flops(device: torch.device, dtype: str) -> float:

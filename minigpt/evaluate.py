@@ -4,29 +4,33 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from minigpt import command
 from minigpt.device import Device, choose_device
 from minigpt.errors import UserError
-from minigpt.learn.loss import perplexity
-from minigpt.measure.accuracy import answer, exact_match
-from minigpt.measure.perplexity import response_loss
+from minigpt.measure.accuracy import exact_match, wanted
+from minigpt.measure.evaluation import Evaluation, Figure, difference, evaluate, most_frequent_answer
 from minigpt.model.gpt import GPT
 from minigpt.pretrained import model_folder
+from minigpt.start import start_of
 from minigpt.text.examples import fit
-from minigpt.text.records import BUILTIN, read_conversations
-from minigpt.text.template import template_of
+from minigpt.text.records import Conversation, data_names, read_conversations
+from minigpt.text.template import Template, template_of
 
 
 @dataclass
 class Options:
-    """Measure a model on conversations: how surprised it is by the right answers, and how often it gives them."""
+    """Measure a model on conversations: how surprised it is by the right answers, and how often it gives them.
 
-    model: str
+    Beside it stand what it began as before its training, and the one answer that is right most often. Every figure
+    comes with its 95 % interval, by bootstrap over the conversations.
+    """
+
+    model: str | None = None
     """A run's folder, a model's folder, or the name of an official size."""
+    compare: tuple[str, str] | None = None
+    """Two of them in place of --model, measured on the same rows; their difference gets a paired interval."""
     data: tuple[str, ...] = ("builtin",)
-    """JSON Lines files, or builtin, the built-in test split."""
+    """Files, hf:owner/name[:config][:split], or builtin, the built-in test split."""
     template: str | None = None
     """How a conversation is laid out; what the model was trained with if left out."""
     max_length: int | None = None
@@ -34,51 +38,110 @@ class Options:
     limit: int | None = None
     """Only the first so many conversations."""
     answers: bool = True
-    """Also answer them, greedily, and count the exact matches."""
+    """Also answer them, greedily, and count the exact matches (and GSM8K's right numbers)."""
     batch_size: int = 32
     """Conversations read side by side; it changes the time taken, not the figures."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA GPU if there is one."""
     json: Path | None = None
-    """Write the figures into this file too."""
+    """Write the figures into this file too, and what was answered into a .predictions.jsonl beside it."""
+
+
+HEADINGS = {
+    "perplexity": "perplexity",
+    "loss": "loss",
+    "accuracy": "exact match",
+    "gsm8k_accuracy": "GSM8K right",
+    "gsm8k_format": "GSM8K format",
+}
 
 
 def main(options: Options) -> None:
     if options.batch_size < 1 or (options.limit is not None and options.limit < 1):
         raise UserError("--batch-size and --limit must be above 0.")
-    device = choose_device(options.device)
-    folder = model_folder(options.model)
-    template = template_of(folder, options.template)
-    paths = [BUILTIN / "test.jsonl" if name == "builtin" else Path(name) for name in options.data]
-    conversations = read_conversations(paths)[: options.limit]
-    model = GPT.from_pretrained(folder).to(device)
+    if (options.model is None) == (options.compare is None):
+        raise UserError("--model or --compare is needed, and only one of them; --help says what they take.")
+    folders = [model_folder(name) for name in options.compare or (options.model,)]
+    if len({str(folder) for folder in folders}) < len(folders):
+        raise UserError(f"--compare names {folders[0]} twice.")
+    rows = read_conversations(data_names(options.data, "test"))[: options.limit]
+    models: dict[str, Evaluation] = {}
+    baselines: dict[str, Evaluation] = {}
+    tokenizers = []
+    for folder in folders:
+        template = template_of(folder, options.template)
+        tokenizers.append(template.tokenizer.encode("".join(map(wanted, rows))))
+        models[str(folder)] = measured(options, GPT.from_pretrained(folder), template, rows, str(folder))
+        name = "untrained start" if len(folders) == 1 else f"untrained start of {folder}"
+        begun = start_of(folder)
+        if isinstance(begun, str):
+            print(f"{name}: {begun}")
+        else:
+            baselines[name] = measured(options, begun, template, rows, name)
+    if options.answers:
+        trivial = most_frequent_answer(rows)
+        baselines[f"always {trivial.answers[0]!r}"] = trivial
+    print(f"{len(rows):,} conversations; 95 % intervals in brackets\n{table(models | baselines)}")
+    told = {"rows": len(rows), "baselines": {name: one.as_json() for name, one in baselines.items()}}
+    if len(folders) == 1:
+        told |= next(iter(models.values())).as_json()
+    else:
+        gaps = difference(*models.values())
+        if tokenizers[0] != tokenizers[1]:  # a loss a token compares nothing where the tokens are others
+            del gaps["loss"]
+        told |= {
+            "models": {name: one.as_json() for name, one in models.items()},
+            "difference": {name: dict(zip(("value", "low", "high"), gap, strict=True)) for name, gap in gaps.items()},
+        }
+        print(f"the second less the first, {', '.join(f'{HEADINGS[n]} {in_words(n, g)}' for n, g in gaps.items())}")
+    if options.answers:
+        for name, one in models.items():
+            print(f"{name}:\n{exact_match(rows, one.answers)}")
+    if options.json:
+        write(options.json, told, rows, models | baselines)
+
+
+def measured(options: Options, model: GPT, template: Template, rows: list[Conversation], name: str) -> Evaluation:
+    """`evaluate`, with what had to be cut so that the rows fit said."""
+    model = model.to(choose_device(options.device))
     template.check(model.config.tokens)
     model.use_only(len(template.tokenizer))
     n_ctx = model.config.n_ctx
-    fitted = fit(conversations, template, min(options.max_length or n_ctx, n_ctx))
-    with tqdm(total=len(conversations), desc="reading", unit="row", leave=False) as bar:
-        nll, count = response_loss(model, fitted.examples, options.batch_size, progress=bar.update)
-    figures = {
-        "rows": len(conversations),
-        "supervised_tokens": count,
-        "loss": nll / count,
-        "perplexity": perplexity(nll, count),
-    }
-    print(f"{folder}: {len(conversations):,} conversations, {count:,} answer tokens ({fitted})")
-    print(f"loss {nll / count:.4f}, perplexity {perplexity(nll, count):.4f}")
-    if options.answers:
-        longest = max(len(template.tokenizer.encode(row.messages[-1]["content"])) for row in conversations)
-        asked = [row.messages[:-1] for row in fitted.conversations]
-        with tqdm(total=len(asked), desc="answering", unit="row", leave=False) as bar:
-            answers = answer(model, template, asked, longest + 1, options.batch_size, bar.update)
-        accuracy = exact_match(conversations, answers)
-        figures |= {"accuracy": accuracy.overall, "accuracy_by_kind": accuracy.by_kind}
-        print(accuracy)
-    if options.json:
-        try:
-            options.json.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{options.json} cannot be written: {error.strerror}.") from None
+    fitted = fit(rows, template, min(options.max_length or n_ctx, n_ctx))
+    result = evaluate(model, template, rows, fitted, options.batch_size, options.answers)
+    print(f"{name}: {sum(count for _, count in result.losses):,} answer tokens ({fitted})")
+    return result
+
+
+def table(sides: dict[str, Evaluation]) -> str:
+    figures = {name: side.figures() for name, side in sides.items()}
+    names = [n for n in HEADINGS if n != "loss" and any(n in found for found in figures.values())]
+    rows = [["", *(HEADINGS[name] for name in names)]]
+    for side, found in figures.items():
+        rows.append([side, *(in_words(name, found[name]) if name in found else "" for name in names)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def in_words(name: str, figure: Figure) -> str:
+    form = "{:,.4f} ({:,.4f} to {:,.4f})" if name in ("perplexity", "loss") else "{:.1%} ({:.1%} to {:.1%})"
+    return form.format(*figure)
+
+
+def write(path: Path, told: dict, rows: list[Conversation], sides: dict[str, Evaluation]) -> None:
+    beside = path.with_suffix(".predictions.jsonl")
+    made = {name: side.row_by_row() for name, side in sides.items()}
+    lines = [
+        {"source": row.source, "kind": row.kind, "messages": row.messages[:-1], "wanted": wanted(row)}
+        | {"predictions": {name: of_rows[i] for name, of_rows in made.items()}}
+        for i, row in enumerate(rows)
+    ]
+    try:
+        path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be written: {error.strerror}.") from None
+    print(f"Figures in {path}, answers in {beside}.")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 `main` is that drawing, read from top to bottom. Lessons 09 and 13 read it.
 """
 
-import hashlib
 import json
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -18,18 +18,17 @@ import torch
 from tqdm import tqdm
 
 from minigpt import __version__, command
-from minigpt.config import GPTConfig
 from minigpt.device import Device, choose_device
 from minigpt.errors import UserError
 from minigpt.learn.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.measure.report import Report
 from minigpt.model.gpt import GPT
-from minigpt.pretrained import model_folder
-from minigpt.text.examples import Fitting, fit, lengths
-from minigpt.text.records import BUILTIN, Conversation, read_conversations
+from minigpt.start import start
+from minigpt.text.examples import Fitting, fit
+from minigpt.text.records import BUILTIN, BadRow, Conversation, data_sha256, read_conversations, repeated
 from minigpt.text.template import Template, load_template
-from minigpt.text.tokenizer import Tokenizer, load_tokenizer
+from minigpt.text.tokenizer import Tokenizer
 
 DEFAULT_STEPS = 1250  # of the default job: what two CPU cores do in about two minutes
 DEFAULT_EPOCHS = 3.0
@@ -39,7 +38,6 @@ POSITIVE = (
     "batch_size", "micro_batch_size", "steps", "epochs", "eval_every", "checkpoint_every", "max_length", "lr",
     "accuracy_rows",
 )  # fmt: skip
-VOCABULARY_MULTIPLE = 64  # what a GPU's matrix units divide a grown vocabulary by
 HELD_OUT = 20  # one conversation in so many, where there is no --valid
 
 
@@ -52,7 +50,9 @@ class Options:
     size: Literal["tiny", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] = "tiny"
     """The shape of a model from scratch."""
     data: tuple[str, ...] = ("builtin",)
-    """JSON Lines files to learn from, or builtin."""
+    """Files to learn from (JSON Lines or an array, gzipped or not), hf:owner/name[:config][:split], or builtin."""
+    skip_bad: bool = False
+    """Go on without the rows that cannot be learned from; they are listed, with the reasons, in the run's folder."""
     valid: str | None = None
     """A file of held-out conversations; without one, a twentieth of the data is held out."""
     template: str = "chatml"
@@ -107,6 +107,7 @@ class Data:
     valid: list[Conversation]
     test: list[Conversation]
     files: dict[str, str]  # SHA-256
+    bad: list[BadRow]  # left out, where --skip-bad says so
 
 
 def main(options: Options) -> None:
@@ -115,11 +116,19 @@ def main(options: Options) -> None:
     check(options)
     options = placed(options)
     data = load_data(options)
-    tokenizer, model = load_model(options)
+    tokenizer, model = start(options.init, options.size, options.tokenizer, options.seed)
+    model.to(options.device)
+    if options.compile:
+        for block in model.h:
+            block.compile(dynamic=True)
     template = load_template(options.template, tokenizer)
     t_max = min(options.max_length or model.config.n_ctx, model.config.n_ctx)
-    train = fit(data.train, template, t_max, options.supervise)
-    valid, test = (fit(rows, template, t_max) for rows in (data.valid, data.test))
+    bad = data.bad if options.skip_bad else None
+    train = fit(data.train, template, t_max, options.supervise, bad)
+    valid = fit(data.valid, template, t_max, bad=bad)
+    test = fit(data.test, template, t_max, bad=[] if options.skip_bad else None)  # nearly always among `valid`
+    if not (train.examples and valid.examples):
+        raise UserError(f"{', '.join(options.data)} holds no good row; without --skip-bad you see what is wrong.")
     options = decided(options, len(train.examples), t_max, tokenizer)
     recipe = Recipe(
         steps=options.steps,
@@ -140,6 +149,7 @@ def main(options: Options) -> None:
     else:
         options = replace(options, run=new_folder(options))
         write_options(options, data)
+        write_bad_rows(options.run / "bad_rows.jsonl", data.bad)
     introduce(options, data, model, template, train)
     learn(options, trainer, Report(options.run, trainer, template, valid.examples, test.conversations))
 
@@ -214,50 +224,33 @@ def placed(options: Options) -> Options:
 
 
 def load_data(options: Options) -> Data:
-    """The conversations of --data and --valid; UserError naming every row that is none."""
+    """The conversations of --data and --valid; UserError naming every row that is none, or with --skip-bad a list."""
+    bad: list[BadRow] = []
+
+    def read(names: Sequence[str]) -> list[Conversation]:
+        return read_conversations(names, bad if options.skip_bad else None)
+
     if "builtin" in options.data:
         if options.data != ("builtin",) or options.valid:
             raise UserError("--data builtin brings its own held-out conversations; it stands alone, without --valid.")
-        paths = [BUILTIN / f"{split}.jsonl" for split in ("train", "valid", "test")]
-        train, valid, test = (read_conversations([path]) for path in paths)
+        names = [str(BUILTIN / f"{split}.jsonl") for split in ("train", "valid", "test")]
+        train, valid, test = (read([name]) for name in names)
     else:
-        paths = [Path(path) for path in options.data]
-        train = read_conversations(paths)
+        names = list(options.data)
+        train = read(names)
         order = np.random.default_rng(options.seed).permutation
         if options.valid:
-            paths.append(Path(options.valid))
-            valid = read_conversations(paths[-1:])
+            names.append(options.valid)
+            valid = read(names[-1:])
             valid = [valid[i] for i in order(len(valid))]
         elif len(train) == 1:
-            raise UserError(f"{paths[0]} holds one conversation; give others to hold out with --valid.")
+            raise UserError(f"{names[0]} holds one conversation; give others to hold out with --valid.")
         else:
             shuffled = [train[i] for i in order(len(train))]
             held_out = max(1, len(train) // HELD_OUT)
             valid, train = shuffled[:held_out], shuffled[held_out:]
         test = valid[:DEFAULT_ACCURACY_ROWS] if options.accuracy_rows is None else valid
-    files = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-    return Data(train, valid, test[: options.accuracy_rows], files)
-
-
-def load_model(options: Options) -> tuple[Tokenizer, GPT]:
-    """Random weights of the size asked for, or those of a folder with room made for the control tokens."""
-    torch.manual_seed(options.seed)
-    if options.init == "scratch":
-        tokenizer = load_tokenizer(options.tokenizer or ("bytes" if options.size == "tiny" else "gpt2"))
-        start = tokenizer.control["<|endoftext|>"]
-        model = GPT(GPTConfig.named(options.size, vocab_size=len(tokenizer), bos_token_id=start))
-    else:
-        folder = model_folder(options.init)
-        tokenizer = load_tokenizer(options.tokenizer or folder)
-        model = GPT.from_pretrained(folder)
-        if model.config.tokens < len(tokenizer):
-            model.grow(len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
-        model.use_only(len(tokenizer))
-    model.to(options.device)
-    if options.compile:
-        for block in model.h:
-            block.compile(dynamic=True)
-    return tokenizer, model
+    return Data(train, valid, test[: options.accuracy_rows], {name: data_sha256(name) for name in names}, bad)
 
 
 def decided(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Options:
@@ -307,6 +300,22 @@ def write_options(options: Options, data: Data) -> None:
     (options.run / "options.json").write_text(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n")
 
 
+def told_of_rows(data: Data) -> str:
+    """What the reader should know of bad rows, and of held-out ones that are no surprise."""
+    told = ""
+    if data.bad:
+        told += f"        {len(data.bad):,} bad rows left out, listed in bad_rows.jsonl\n"
+    if again := repeated(data.valid, data.train):
+        told += f"        {len(again):,} of those held out stand in the training data too: {again[0].source} first\n"
+    return told
+
+
+def write_bad_rows(path: Path, bad: list[BadRow]) -> None:
+    """Each row that --skip-bad left out, where it stands, and why; no file where there is none."""
+    if bad:
+        path.write_text("".join(json.dumps(asdict(row), ensure_ascii=True) + "\n" for row in bad))
+
+
 def resumed(options: Options) -> Options:
     """The options that the run in --run was started with."""
     if options.run is None:
@@ -326,7 +335,9 @@ def resumed(options: Options) -> Options:
 
 def introduce(options: Options, data: Data, model: GPT, template: Template, fitted: Fitting) -> None:
     """The first lines: what is about to happen, and where it is kept."""
-    config, count = model.config, lengths(fitted.examples)
+    config = model.config
+    learned = sum(sum(row.supervised) for row in fitted.examples)
+    read = sum(len(row.ids) for row in fitted.examples)
     weights = "random weights" if options.init == "scratch" else f"the weights of {options.init}"
     threads = (
         f" ({torch.get_num_threads()} threads)" if options.device == "cpu" else f" ({torch.cuda.get_device_name()})"
@@ -336,9 +347,10 @@ def introduce(options: Options, data: Data, model: GPT, template: Template, fitt
         f"minigpt {__version__}: teaching a GPT-2 to answer.\n"
         f"model   {config.parameter_count:,} parameters from {weights}: {config.n_layer} layers, "
         f"{config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}\n"
-        f"data    {', '.join(options.data)}: {count.rows:,} conversations to learn from, {len(data.valid):,} held out; "
-        f"template {template.name}\n"
-        f"tokens  {template.tokenizer.name}, {config.vocab_size:,} kinds; {count.asked:,} asked, {count.answered:,} "
+        f"data    {', '.join(options.data)}: {len(fitted.examples):,} conversations to learn from, "
+        f"{len(data.valid):,} held out; template {template.name}\n"
+        + told_of_rows(data)
+        + f"tokens  {template.tokenizer.name}, {config.vocab_size:,} kinds; {read - learned:,} asked, {learned:,} "
         f"learned; {fitted}\n"
         f"steps   {options.steps:,} of {options.batch_size} conversations{pretraining}, learning rate {options.lr:g}, "
         f"seed {options.seed}\n"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from minigpt.learn.batches import Batch, collate, split_by_length, step_rows, used_length
@@ -52,15 +53,15 @@ class StepReport:
     pretraining: bool
 
 
-def learned_nll(model: GPT, batch: Batch, dtype: str = "float32") -> tuple[Tensor, int]:
-    """`response_nll` of a batch, with the head (and most of the last block) run where a token is learned only.
+def learned_nll(model: GPT, batch: Batch, dtype: str = "float32") -> Float[Tensor, " N"]:
+    """The NLL of each of a batch's N learned tokens, row after row.
 
-    Under bfloat16 the matrix products are, the weights and the loss stay float32.
+    The head (and most of the last block) runs where a token is learned only. Under bfloat16 the matrix products are,
+    the weights and the loss stay float32.
     """
     with torch.autocast(batch.ids.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
         logits = model.logits(model.hidden(batch.ids, at=batch.supervised))
-    nll = token_nll(logits, batch.targets[batch.supervised])
-    return nll.sum(), nll.numel()
+    return token_nll(logits, batch.targets[batch.supervised])
 
 
 class Trainer:
@@ -91,7 +92,7 @@ class Trainer:
         learned = sum(sum(row.supervised[1:]) for row in rows)
         total = torch.zeros((), device=model.device)
         for batch in batches:
-            nll, _ = learned_nll(model, batch, recipe.dtype)
+            nll = learned_nll(model, batch, recipe.dtype).sum()
             (nll / learned).backward()
             total += nll.detach()
         grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)

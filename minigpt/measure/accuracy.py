@@ -1,5 +1,6 @@
 """How many tasks are answered exactly. Read with lesson 14."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from minigpt.model.gpt import GPT
 from minigpt.sample.generation import generate_batch
 from minigpt.text.records import Conversation
 from minigpt.text.template import Message, Template
+
+GSM8K_ANSWER = re.compile(r"#### (\-?[0-9\.\,]+)")
 
 
 def answer(
@@ -58,5 +61,17 @@ def exact_match(conversations: Sequence[Conversation], answers: Sequence[str]) -
     right, asked = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0)
     for conversation, given in zip(conversations, answers, strict=True):
         asked[conversation.kind] += 1
-        right[conversation.kind] += given == conversation.messages[-1]["content"]
+        right[conversation.kind] += given == wanted(conversation)
     return Accuracy(right, asked)
+
+
+def wanted(conversation: Conversation) -> str:
+    """The right answer: what the assistant says last."""
+    return conversation.messages[-1]["content"]
+
+
+def gsm8k_number(text: str) -> str | None:
+    """The final number of a worked answer, by the official rule (openai/grade-school-math, dataset.py): what stands
+    behind the first "#### ", without its commas; None where the format is missed. Two are equal as text alone."""
+    found = GSM8K_ANSWER.search(text)
+    return found[1].strip().replace(",", "") if found else None

@@ -1,4 +1,4 @@
-"""loss.png: what a run's metrics look like. Read with lesson 09."""
+"""Pictures: what a run's metrics look like, and how long its data is. Read with lessons 09 and 11."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,3 +94,19 @@ def _draw_accuracy(axis: plt.Axes, measured: list[tuple[str, list[dict]]]) -> No
     axis.grid(axis="x", alpha=0.3)
     if len(measured) > 1:
         axis.legend(frameon=False, loc="lower right")
+
+
+def draw_lengths(asked: Sequence[int], answered: Sequence[int], rows: Sequence[int], t_max: int, out: Path) -> None:
+    """Histograms of Q_i and A_i over one another, and beside them of the rows as laid out, with T_max."""
+    figure, (texts, whole) = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
+    bins = np.histogram_bin_edges([*asked, *answered], bins=50)
+    for name, counts in (("asked", asked), ("answered", answered)):
+        texts.hist(counts, bins, alpha=0.6, label=f"{name}, mean {np.mean(counts):.1f}")
+    texts.set(xlabel="tokens of the texts", ylabel="conversations")
+    texts.legend(frameon=False)
+    whole.hist(rows, bins=50, color="C2")
+    whole.axvline(t_max, color="black", linestyle=":", label=f"T_max {t_max:,}")
+    whole.set(xlabel="tokens of the row as laid out")
+    whole.legend(frameon=False)
+    figure.savefig(out, dpi=110)
+    plt.close(figure)

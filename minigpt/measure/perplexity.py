@@ -11,26 +11,37 @@ from minigpt.text.examples import Example
 
 
 @torch.inference_mode()
-def response_loss(
+def row_losses(
     model: GPT,
     examples: Sequence[Example],
     batch_size: int = 32,
     dtype: str = "float32",
     progress: Callable[[int], object] = lambda done: None,
+) -> list[tuple[float, int]]:
+    """Of each row, the NLL of its learned tokens, summed, and their number. `progress` hears how many are done."""
+    was_training = model.training
+    model.eval()
+    losses = [(0.0, 0)] * len(examples)
+    order = sorted(range(len(examples)), key=lambda i: used_length(examples[i]))  # rows of similar length pad little
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = collate([examples[i] for i in rows], model.device)
+        counts = batch.supervised.sum(1).tolist()
+        sums = [nll.sum() for nll in learned_nll(model, batch, dtype).split(counts)]
+        for i, nll, count in zip(rows, torch.stack(sums).tolist(), counts, strict=True):
+            losses[i] = nll, count
+        progress(len(rows))
+    model.train(was_training)
+    return losses
+
+
+def response_loss(
+    model: GPT, examples: Sequence[Example], batch_size: int = 32, dtype: str = "float32"
 ) -> tuple[float, int]:
     """The NLL of all learned tokens, summed over the data set, and their number.
 
     `perplexity` of the two is that of the answers (documents A 6.1, D 6.1), whatever the batch size: only totals are
-    divided. `progress` hears how many rows are done.
+    divided.
     """
-    was_training = model.training
-    model.eval()
-    total, count = 0.0, 0
-    order = sorted(range(len(examples)), key=lambda i: used_length(examples[i]))  # rows of similar length pad little
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        nll, n = learned_nll(model, collate([examples[i] for i in rows], model.device), dtype)
-        total, count = total + float(nll), count + n  # eq 14.1
-        progress(len(rows))
-    model.train(was_training)
-    return total, count
+    losses = row_losses(model, examples, batch_size, dtype)
+    return sum(nll for nll, _ in losses), sum(count for _, count in losses)  # eq 14.1

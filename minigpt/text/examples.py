@@ -1,12 +1,14 @@
 """Conversations to rows of tokens no longer than T_max. Read with lesson 11."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from minigpt.errors import UserError
-from minigpt.text.records import MOST_SHOWN, Conversation
+from minigpt.text.records import BadRow, Conversation, refuse
 from minigpt.text.template import Template, without_oldest_turn
+from minigpt.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,23 @@ def fit(
     template: Template,
     t_max: int,
     supervise: Literal["response", "all"] = "response",
+    bad: list[BadRow] | None = None,
 ) -> Fitting:
     """|Q| + |A| <= T_max (document B 5.2) for every row.
 
     Whole oldest turns go first, the system message stays; then the last answer's tail is cut, and no end token is
-    invented. An instruction is never cut: a row with no room for one learned token is refused by its line number.
-    `supervise` "all" learns from every token, as pretraining would.
+    invented. An instruction is never cut: a row with no room for one learned token is added to `bad`, or, where there
+    is no such list, refused by its line number. `supervise` "all" learns from every token, as pretraining would.
     """
     fitted = Fitting()
-    refused: list[str] = []
+    refused: list[BadRow] = []
     for conversation in conversations:
         messages = conversation.messages
         try:
             ids, supervised = template.encode(messages)
         except UserError as error:
-            raise UserError(f"{conversation.source}: {error}") from None
+            refused.append(as_bad(conversation, str(error)))
+            continue
         while len(ids) > t_max and (shorter := without_oldest_turn(messages)):  # eq 11.4
             messages = shorter
             fitted.turns_dropped += 1
@@ -66,28 +70,40 @@ def fit(
             fitted.answers_cut += any(supervised[t_max:])
             ids, supervised = ids[:t_max], supervised[:t_max]
         if not any(supervised[1:]):
-            refused.append(f"{conversation.source}: no token of the answer fits into {t_max} tokens.")
+            refused.append(as_bad(conversation, f"no token of the answer fits into {t_max} tokens."))
             continue
         example = Example(ids, supervised, conversation.source)
         fitted.examples.append(example.whole() if supervise == "all" else example)
         fitted.conversations.append(replace(conversation, messages=messages))
-    if refused:
-        more = f"\n... and {len(refused) - MOST_SHOWN} more." if len(refused) > MOST_SHOWN else ""
-        raise UserError("\n".join(refused[:MOST_SHOWN]) + more + "\nRaise --max-length, or take these rows out.")
+    if bad is None:
+        refuse(refused, "Raise --max-length, or take these rows out.")
+    else:
+        bad += refused
     return fitted
+
+
+def as_bad(conversation: Conversation, reason: str) -> BadRow:
+    return BadRow(conversation.source, reason, json.dumps({"messages": conversation.messages}, ensure_ascii=False))
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """How many tokens are asked and answered (document B 3.1)."""
+    """How many tokens each conversation asks and answers (document B 3.1): of the texts alone, whatever the layout."""
 
-    rows: int
-    asked: int  # N_Q
-    answered: int  # N_A
+    asked: list[int]  # Q_i: what the system and the user say
+    answered: list[int]  # A_i: what the assistant says
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """N_Q = sum Q_i and N_A = sum A_i."""
+        return sum(self.asked), sum(self.answered)  # eq 11.3
 
 
-def lengths(examples: Iterable[Example]) -> Lengths:
-    """N_Q = sum Q_i and N_A = sum A_i, in tokens as the template lays them out: A_i are the learned ones."""
-    rows = list(examples)
-    answered = sum(sum(row.supervised) for row in rows)  # eq 11.3
-    return Lengths(len(rows), sum(len(row.ids) for row in rows) - answered, answered)
+def lengths(conversations: Iterable[Conversation], tokenizer: Tokenizer) -> Lengths:
+    """Q_i and A_i of each conversation."""
+    asked, answered = [], []
+    for conversation in conversations:
+        said = [(m["role"] == "assistant", len(tokenizer.encode(m["content"]))) for m in conversation.messages]
+        asked.append(sum(n for by_assistant, n in said if not by_assistant))
+        answered.append(sum(n for by_assistant, n in said if by_assistant))
+    return Lengths(asked, answered)

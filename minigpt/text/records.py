@@ -1,15 +1,17 @@
 """Files to conversations. Read with lesson 11."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.errors import UserError
+from minigpt.text.files import read_rows, sha256
+from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
 from minigpt.text.template import Message, turns
 
 BUILTIN = Path(__file__).parent / "builtin"
 MOST_SHOWN = 10  # bad rows named in one error
+SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}  # and the names that other files use
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,30 @@ class Conversation:
     kind: str = "all"
 
 
+@dataclass(frozen=True)
+class BadRow:
+    """A row that nothing can be learned from: where it stands, why, and what it says."""
+
+    source: str
+    reason: str
+    text: str
+
+
+def refuse(bad: Sequence[BadRow], advice: str = "") -> None:
+    """UserError naming the first ten of these rows and counting the others; nothing if there are none."""
+    if bad:
+        named = [f"{row.source}: {row.reason}" for row in bad[:MOST_SHOWN]]
+        more = [f"... and {len(bad) - MOST_SHOWN} more."] * (len(bad) > MOST_SHOWN)
+        raise UserError("\n".join(named + more + [advice] * bool(advice)))
+
+
 def _from_messages(row: dict) -> list[dict]:  # not yet known to be messages
-    if not isinstance(row["messages"], list) or not all(isinstance(m, dict) for m in row["messages"]):
-        raise UserError('"messages" must be a list of {"role", "content"}.')
-    return [{"role": m.get("role"), "content": m.get("content")} for m in row["messages"]]
+    return _messages(row, "messages", "role", "content")
+
+
+def _from_sharegpt(row: dict) -> list[dict]:
+    messages = _messages(row, "conversations", "from", "value")
+    return [{**m, "role": SHAREGPT_ROLES.get(str(m["role"]), m["role"])} for m in messages]
 
 
 def _from_alpaca(row: dict) -> list[Message]:
@@ -33,7 +55,10 @@ def _from_alpaca(row: dict) -> list[Message]:
     return _one_turn(f"{instruction}\n\n{context}" if context else instruction, answer)  # I, and X where there is one
 
 
-def _from_completion(row: dict) -> list[Message]:
+def _from_completion(row: dict) -> list[dict]:
+    """Two texts, or two lists of messages that follow one another."""
+    if isinstance(row["prompt"], list):
+        return _messages(row, "prompt", "role", "content") + _messages(row, "completion", "role", "content")
     return _one_turn(_text(row, "prompt"), _text(row, "completion"))
 
 
@@ -44,6 +69,7 @@ def _from_question(row: dict) -> list[Message]:
 # The keys that tell a format, and how to read it. Other keys may stand beside them; of those only "kind" is read.
 FORMATS = {
     ("messages",): _from_messages,
+    ("conversations",): _from_sharegpt,
     ("instruction", "output"): _from_alpaca,
     ("prompt", "completion"): _from_completion,
     ("question", "answer"): _from_question,
@@ -67,41 +93,54 @@ def read_row(row: object) -> list[Message]:
     raise UserError(f"has the keys {', '.join(map(repr, row)) or 'of an empty object'}; expected are {known}.")
 
 
-def read_conversations(paths: Iterable[Path]) -> list[Conversation]:
-    """Every row of these JSON Lines files (eq 11.1's D), in order.
+def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = None) -> list[Conversation]:
+    """Every row of these files and hub data sets (eq 11.1's D), in order.
 
-    UserError naming the first ten bad rows by file and line, and counting the rest; also for a file that cannot be
-    read or holds no row at all. Nothing is skipped silently; blank lines are no rows.
+    Bad rows are added to `bad` where there is such a list; without one, UserError names the first ten and counts the
+    rest. UserError also for a file that cannot be read or holds no row at all.
     """
     conversations: list[Conversation] = []
-    bad: list[str] = []
-    for path in paths:
-        before = len(conversations) + len(bad)
-        for number, line in enumerate(_lines(path), start=1):
-            if not line.strip():
-                continue
-            source = f"{path}, line {number}"
+    found: list[BadRow] = []
+    for name in names:
+        row = None
+        for row in read_hub_rows(str(name)) if is_from_hub(name) else read_rows(Path(name)):
             try:
-                row = json.loads(line)
-                messages = read_row(row)
-                conversations.append(Conversation(messages, source, str(row.get("kind", "all"))))  # eq 11.1
+                if row.error:
+                    raise UserError(row.error)
+                messages = read_row(row.value)
+                conversations.append(Conversation(messages, row.source, str(row.value.get("kind", "all"))))  # eq 11.1
             except UserError as error:
-                bad.append(f"{source}: {error}")
-            except (ValueError, RecursionError) as error:
-                bad.append(f"{source}: is not JSON ({error}).")
-        if len(conversations) + len(bad) == before:
-            raise UserError(f"{path} holds no row.")
-    if bad:
-        more = f"\n... and {len(bad) - MOST_SHOWN} more." if len(bad) > MOST_SHOWN else ""
-        raise UserError("\n".join(bad[:MOST_SHOWN]) + more)
+                found.append(BadRow(row.source, str(error), row.text))
+        if row is None:
+            raise UserError(f"{name} holds no row.")
+    if bad is None:
+        refuse(found)
+    else:
+        bad += found
     return conversations
 
 
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+def data_sha256(name: str | Path) -> str:
+    return hub_sha256(str(name)) if is_from_hub(name) else sha256(Path(name))
+
+
+def is_from_hub(name: str | Path) -> bool:
+    return str(name).startswith(PREFIX)
+
+
+def data_names(names: Sequence[str], split: str) -> list[str]:
+    """What --data names, with `builtin` as the file of that split (train, valid or test)."""
+    return [str(BUILTIN / f"{split}.jsonl") if name == "builtin" else name for name in names]
+
+
+def repeated(rows: Iterable[Conversation], known: Iterable[Conversation]) -> list[Conversation]:
+    """Those of `rows` whose messages stand, word for word, among the `known` ones."""
+    seen = {key(conversation) for conversation in known}
+    return [conversation for conversation in rows if key(conversation) in seen]
+
+
+def key(conversation: Conversation) -> tuple[tuple[str, str], ...]:
+    return tuple((message["role"], message["content"]) for message in conversation.messages)
 
 
 def _text(row: dict, key: str) -> str:
@@ -109,6 +148,13 @@ def _text(row: dict, key: str) -> str:
     if not isinstance(value, str):
         raise UserError(f'"{key}" is not text.')
     return value
+
+
+def _messages(row: dict, key: str, role: str, content: str) -> list[dict]:
+    value = row[key]
+    if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
+        raise UserError(f'"{key}" must be a list of {{"{role}", "{content}"}}.')
+    return [{"role": m.get(role), "content": m.get(content)} for m in value]
 
 
 def _one_turn(user: str, assistant: str) -> list[Message]:

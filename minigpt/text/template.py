@@ -16,7 +16,7 @@ def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | N
     """C = (s, u_1, a_1, ..., u_T, a_T) (document A 3.2): the system's text and the pairs; a missing a_T is None.
 
     UserError, saying which, for anything else: an unknown role, a system message that is not the first, two turns of
-    one side in a row, an assistant that begins, empty text, or no user at all.
+    one side in a row, an assistant that begins, empty text or half of a character, or no user at all.
     """
     for i, message in enumerate(messages):
         role, content = message.get("role"), message.get("content")
@@ -26,6 +26,10 @@ def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | N
             raise UserError(f"message {i + 1} ({role}) has no text as its content.")
         if not content:
             raise UserError(f"message {i + 1} ({role}) is empty.")
+        try:
+            content.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"message {i + 1} ({role}) holds a lone surrogate, which is half of a character.") from None
         if role == "system" and i:
             raise UserError(f"message {i + 1} is a system message; only the first message may be one.")
     system = messages[0]["content"] if messages and messages[0]["role"] == "system" else None
@@ -123,6 +127,14 @@ class ChatML(Template):
 
     def _closed(self, text: str) -> list[int]:
         return self.tokenizer.encode(text) + [self.end] + self.after_end
+
+
+def chatml_text(messages: Sequence[Message]) -> str:
+    """A conversation in ChatML as text (document E 1): what decoding `ChatML.encode` gives.
+
+    For programs that read such text. This one reads ids, as text cannot tell a control token from a user who typed it.
+    """
+    return "".join(f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in messages)
 
 
 class Documents(Template):

@@ -82,34 +82,32 @@ def test_a_mean_of_means_is_another_gradient(model: GPT) -> None:
     examples = ragged_examples(8)
     right = step_gradient(model, examples, 2)
     for start in range(0, 8, 2):
-        nll, count = learned_nll(model, collate(examples[start : start + 2], CPU))
-        (nll / count / 4).backward()
+        (learned_nll(model, collate(examples[start : start + 2], CPU)).mean() / 4).backward()
     assert relative(flat_gradient(model), right) > 0.05
 
 
 def test_grouping_by_length_leaves_the_gradient_as_it_is(model: GPT, many_groups: None) -> None:
     examples = ragged_examples(8)
     whole = copy.deepcopy(model)
-    nll, count = learned_nll(whole, collate(examples, CPU))
-    (nll / count).backward()
+    learned_nll(whole, collate(examples, CPU)).mean().backward()
     assert relative(step_gradient(model, examples, 8), flat_gradient(whole)) < 1e-6
 
 
 def test_the_head_on_learned_positions_alone_gives_the_loss_of_full_logits(model: GPT) -> None:
     batch = collate(ragged_examples(6), CPU)
-    nll, count = learned_nll(model, batch)
+    nll = learned_nll(model, batch)
     expected, expected_count = response_nll(model(batch.ids), batch.targets, batch.supervised)
-    torch.testing.assert_close(nll, expected, rtol=1e-6, atol=0)
-    assert count == expected_count
+    torch.testing.assert_close(nll.sum(), expected, rtol=1e-6, atol=0)
+    assert len(nll) == expected_count
 
 
 def test_bfloat16_keeps_loss_and_weights_in_float32(model: GPT) -> None:
     batch = collate(ragged_examples(6), CPU)
-    nll, _ = learned_nll(model, batch, "bfloat16")
+    nll = learned_nll(model, batch, "bfloat16").sum()
     nll.backward()
     assert nll.dtype == torch.float32
     assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
-    exact = learned_nll(model, batch)[0]
+    exact = learned_nll(model, batch).sum()
     assert nll != exact, "the products were in bfloat16"
     torch.testing.assert_close(nll, exact, rtol=0.02, atol=0)
 
@@ -140,10 +138,10 @@ def test_a_report_says_what_the_step_was(model: GPT) -> None:
     before = copy.deepcopy(model)
     report = train(model, examples, 1)[0]
     rows = [examples[i] for i in step_rows(1, 8, 20, seed=1)]
-    nll, count = learned_nll(before, collate(rows, CPU))
-    assert (report.step, report.supervised_tokens, report.pretraining) == (1, count, False)
+    nll = learned_nll(before, collate(rows, CPU))
+    assert (report.step, report.supervised_tokens, report.pretraining) == (1, len(nll), False)
     assert report.tokens == sum(len(row.ids) - 1 for row in rows)
-    assert report.loss == pytest.approx(nll.item() / count, rel=1e-6)
+    assert report.loss == pytest.approx(nll.mean().item(), rel=1e-6)
     assert report.lr == pytest.approx(3e-3 / 5)
 
 

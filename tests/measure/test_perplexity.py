@@ -5,7 +5,7 @@ import torch
 
 from minigpt import GPT, GPTConfig
 from minigpt.learn.loss import perplexity, response_nll
-from minigpt.measure.perplexity import response_loss
+from minigpt.measure.perplexity import response_loss, row_losses
 from minigpt.text.examples import Example
 
 
@@ -70,7 +70,7 @@ def test_evaluating_in_training_has_no_dropout_draws_nothing_and_goes_on_trainin
 
 def test_progress_hears_of_every_row_once(small_model: GPT, examples: list[Example]) -> None:
     heard: list[int] = []
-    response_loss(small_model, examples, 8, progress=heard.append)
+    row_losses(small_model, examples, 8, progress=heard.append)
     assert heard == [8, 8, 3]
 
 

@@ -1,0 +1,126 @@
+"""One model, or none at all, measured row by row, and two of them on the same rows. Read with lesson 14."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from minigpt.learn.loss import perplexity
+from minigpt.measure.accuracy import answer, exact_match, gsm8k_number, wanted
+from minigpt.measure.interval import bootstrap
+from minigpt.measure.perplexity import row_losses
+from minigpt.model.gpt import GPT
+from minigpt.text.examples import Fitting
+from minigpt.text.records import Conversation
+from minigpt.text.template import Template
+
+Figure = tuple[float, float, float]  # a figure with both ends of its 95 % interval
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on each row; every figure is the sum of one column over the sum of another."""
+
+    conversations: Sequence[Conversation]
+    losses: Sequence[tuple[float, int]] = ()  # the NLL of the learned tokens and their number
+    answers: Sequence[str] = ()
+
+    def columns(self) -> dict[str, Float[np.ndarray, "n 2"]]:
+        """Of each figure, what is summed above and what below, row by row.
+
+        GSM8K's rule is applied where every right answer has its format; the format's own rate stands beside it.
+        """
+        found: dict[str, Sequence[tuple[float, float]]] = {}
+        if self.losses:
+            found["loss"] = self.losses
+        right = [wanted(row) for row in self.conversations]
+        if self.answers:
+            found["accuracy"] = [(a == b, 1) for a, b in zip(self.answers, right, strict=True)]
+        if self.answers and is_gsm8k(self.conversations):
+            numbers = [gsm8k_number(text) for text in self.answers]
+            found["gsm8k_accuracy"] = [(a == gsm8k_number(b), 1) for a, b in zip(numbers, right, strict=True)]
+            found["gsm8k_format"] = [(a is not None, 1) for a in numbers]
+        return {name: np.array(pairs, dtype=float) for name, pairs in found.items()}
+
+    def figures(self) -> dict[str, Figure]:
+        """Every figure of `columns` with its bootstrap interval over the rows; perplexity is exp of the loss's."""
+        figures = {name: (ratio(rows), *bootstrap(ratio, rows)) for name, rows in self.columns().items()}
+        if "loss" in figures:
+            low_to_high = tuple(perplexity(loss) for loss in figures["loss"])
+            figures = {"perplexity": low_to_high, **figures}
+        return figures
+
+    def row_by_row(self) -> list[dict]:
+        """Of each row: the NLL of its learned tokens and their number, the answer given, and whether it is right."""
+        rows: list[dict] = [{} for _ in self.conversations]
+        for row, (nll, count) in zip(rows, self.losses, strict=False):
+            row |= {"nll": nll, "supervised_tokens": count}
+        for row, given in zip(rows, self.answers, strict=False):
+            row |= {"answer": given}
+        for name, pairs in self.columns().items():
+            if name != "loss":
+                for row, yes in zip(rows, pairs[:, 0], strict=True):
+                    row |= {name: bool(yes)}
+        return rows
+
+    def as_json(self) -> dict:
+        """The figures under their names, the intervals beside them."""
+        told = {}
+        for name, (value, low, high) in self.figures().items():
+            told |= {name: value, f"{name}_interval": [low, high]}
+        if self.losses:
+            told["supervised_tokens"] = sum(count for _, count in self.losses)
+        if self.answers:
+            told["accuracy_by_kind"] = exact_match(self.conversations, self.answers).by_kind
+        return told
+
+
+def ratio(rows: Float[np.ndarray, "n 2"]) -> float:
+    above, below = rows.sum(0)
+    return float(above / below)
+
+
+def difference(first: Evaluation, second: Evaluation) -> dict[str, Figure]:
+    """By how much each figure of the second exceeds the first's on the same rows, with the paired interval."""
+
+    def gap(rows: Float[np.ndarray, "n 4"]) -> float:
+        return ratio(rows[:, 2:]) - ratio(rows[:, :2])
+
+    a, b = first.columns(), second.columns()
+    pairs = {name: np.concatenate([a[name], b[name]], axis=1) for name in a if name in b}
+    return {name: (gap(rows), *bootstrap(gap, rows)) for name, rows in pairs.items()}
+
+
+def evaluate(
+    model: GPT, template: Template, rows: Sequence[Conversation], fitted: Fitting, batch_size: int, answering: bool
+) -> Evaluation:
+    """The model's losses on `rows` as `fitted`, and its greedy answers, no longer than the longest right one."""
+    with tqdm(total=len(rows), desc="reading", unit="row", leave=False) as bar:
+        losses = row_losses(model, fitted.examples, batch_size, progress=bar.update)
+    if not answering:
+        return Evaluation(rows, losses)
+    longest = max(len(template.tokenizer.encode(wanted(row))) for row in rows)
+    asked = [row.messages[:-1] for row in fitted.conversations]
+    with tqdm(total=len(asked), desc="answering", unit="row", leave=False) as bar:
+        answers = answer(model, template, asked, longest + 1, batch_size, bar.update)
+    return Evaluation(rows, losses, answers)
+
+
+def most_frequent_answer(rows: Sequence[Conversation]) -> Evaluation:
+    """What says the same whatever is asked: the answer that is right most often among these rows.
+
+    By GSM8K's rule it is the most frequent final number. No constant answer does better here, so a model that does
+    has read the question.
+    """
+    right = [wanted(row) for row in rows]
+    if is_gsm8k(rows):
+        right = [f"#### {gsm8k_number(text)}" for text in right]
+    [(best, _)] = Counter(right).most_common(1)
+    return Evaluation(rows, answers=[best] * len(rows))
+
+
+def is_gsm8k(rows: Sequence[Conversation]) -> bool:
+    return all(gsm8k_number(wanted(row)) is not None for row in rows)

@@ -1,0 +1,154 @@
+"""Files of JSON to rows, each with its line: JSON Lines or one array, gzipped or not. Read with lesson 11."""
+
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from minigpt.errors import UserError
+
+LONGEST = 2**24  # bytes of a row: far more than any conversation, far less than a machine's memory
+CHUNK = 2**16
+GZIP, BYTE_ORDER_MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as it stands in its file, and what JSON makes of it: a value, or the reason why there is none."""
+
+    source: str
+    text: str
+    value: object = None
+    error: str = ""
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file of JSON Lines, or the elements of its one array. Blank lines are no rows.
+
+    A broken line is a Row with its error. UserError for a file that cannot be read, and for an array that is broken,
+    since nothing tells where its next element begins.
+    """
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == GZIP
+            raw.seek(0)
+            file = gzip.GzipFile(fileobj=raw) if zipped else raw
+            while (head := file.readline(CHUNK).removeprefix(BYTE_ORDER_MARK)) and not head.strip():
+                pass
+            file.seek(0)
+            if head.lstrip().startswith(b"["):
+                yield from _elements(path, io.TextIOWrapper(file, "utf-8-sig", newline="\n"))
+            else:
+                yield from _lines(path, file)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is a gzip file that is cut short or damaged ({error}).") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def sha256(path: Path) -> str:
+    """Of the file as it is."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _lines(path: Path, file: BinaryIO) -> Iterator[Row]:
+    number = 0
+    while line := file.readline(LONGEST):
+        number += 1
+        source = f"{path}, line {number}"
+        if number == 1:
+            line = line.removeprefix(BYTE_ORDER_MARK)
+        if len(line) == LONGEST and not line.endswith(b"\n"):
+            yield Row(source, line[:CHUNK].decode(errors="replace"), error=f"{_too_long()}.")
+            while line and not line.endswith(b"\n"):
+                line = file.readline(LONGEST)
+        elif line.strip():
+            text = line.decode(errors="replace").rstrip("\r\n")
+            try:
+                yield Row(source, text, json.loads(line.decode()))
+            except (ValueError, RecursionError) as error:
+                yield Row(source, text, error=f"is not JSON ({error}).")
+
+
+def _elements(path: Path, file: TextIO) -> Iterator[Row]:
+    array = _Array(file)
+    try:
+        array.expect("[")
+        if array.peek() != "]":
+            while True:
+                line = array.line
+                text, value = array.element()
+                yield Row(f"{path}, line {line}", text, value)
+                if array.peek() != ",":
+                    break
+                array.expect(",")
+                array.peek()
+        array.expect("]")
+        if array.peek():
+            raise ValueError("something stands behind the array's end")
+    except (ValueError, RecursionError) as error:
+        said = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise UserError(f"{path}, line {array.line}: the array is not JSON from here on ({said}).") from None
+
+
+class _Array:
+    """A JSON array, read no further than its next element needs."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.text, self.at, self.line = file, "", 0, 1
+
+    def more(self) -> bool:
+        """Read as much again as is waiting, so that trying an element anew costs twice its reading at the most."""
+        waiting = self.text[self.at :]
+        chunk = self.file.read(max(CHUNK, len(waiting)))
+        self.text, self.at = waiting + chunk, 0
+        return bool(chunk)
+
+    def peek(self) -> str:
+        """The next character that is not white, or nothing at the end; `line` is where it stands."""
+        while True:
+            while self.at < len(self.text) and self.text[self.at] in " \t\r\n":
+                self.line += self.text[self.at] == "\n"
+                self.at += 1
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self.more():
+                return ""
+
+    def expect(self, character: str) -> None:
+        if (found := self.peek()) != character:
+            raise ValueError(f"expected {character!r}, found {found!r}" if found else "the file ends too early")
+        self.at += 1
+
+    def element(self) -> tuple[str, object]:
+        self.peek()
+        while True:
+            try:
+                value, end = json.JSONDecoder().raw_decode(self.text, self.at)
+            except json.JSONDecodeError:
+                if len(self.text) - self.at > LONGEST:
+                    raise ValueError(f"an element {_too_long()}") from None
+                if not self.more():
+                    raise
+                continue
+            size = end - self.at
+            # A number at the end of what was read may go on behind it.
+            if end < len(self.text) or not self.more():
+                break
+        text = self.text[self.at : self.at + size]
+        self.line += text.count("\n")
+        self.at += size
+        return text, value
+
+
+def _too_long() -> str:
+    return f"is longer than {LONGEST / 2**20:.0f} MiB"
