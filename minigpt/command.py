@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 import io
 import re
 import sys
@@ -15,6 +16,7 @@ import tyro
 from minigpt.errors import UserError
 
 Options = TypeVar("Options")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def parse(options: type[Options], prog: str, args: Sequence[str]) -> Options:
@@ -42,10 +44,22 @@ def parse(options: type[Options], prog: str, args: Sequence[str]) -> Options:
     return chosen
 
 
-def run(options: type[Options], main: Callable[[Options], None], name: str) -> None:
-    """Parse the command line and do `main`; a UserError becomes its sentence on standard error, and status 2."""
+def run(
+    options: type[Options],
+    main: Callable[[Options], None],
+    name: str,
+    before: Callable[[Options], list[str]] = lambda chosen: [],
+) -> None:
+    """Parse the command line and do `main`; a UserError becomes its sentence on standard error, and status 2.
+
+    `before` may find, in what was chosen, arguments that are to be read before the user's own, which prevail.
+    """
+    prog = f"python -m minigpt.{name}"
     try:
-        main(parse(options, f"python -m minigpt.{name}", sys.argv[1:]))
+        chosen = parse(options, prog, sys.argv[1:])
+        if earlier := before(chosen):
+            chosen = parse(options, prog, [*earlier, *sys.argv[1:]])
+        main(chosen)
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)
@@ -54,6 +68,12 @@ def run(options: type[Options], main: Callable[[Options], None], name: str) -> N
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        print(f"{name}: nothing more can be written to{where or ' the disk'}: {error.strerror}.", file=sys.stderr)
+        sys.exit(2)
 
 
 def _sentence(box: str, args: Sequence[str]) -> str:

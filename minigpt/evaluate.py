@@ -93,7 +93,7 @@ def main(options: Options) -> None:
             "models": {name: one.as_json() for name, one in models.items()},
             "difference": {name: dict(zip(("value", "low", "high"), gap, strict=True)) for name, gap in gaps.items()},
         }
-        print(f"the second less the first, {', '.join(f'{HEADINGS[n]} {in_words(n, g)}' for n, g in gaps.items())}")
+        print(f"the second less the first: {'; '.join(gap_in_words(name, gap) for name, gap in gaps.items())}")
     if options.answers:
         for name, one in models.items():
             print(f"{name}:\n{exact_match(rows, one.answers)}")
@@ -114,7 +114,7 @@ def measured(options: Options, model: GPT, template: Template, rows: list[Conver
 
 
 def table(sides: dict[str, Evaluation]) -> str:
-    figures = {name: side.figures() for name, side in sides.items()}
+    figures = {name: side.figures for name, side in sides.items()}
     names = [n for n in HEADINGS if n != "loss" and any(n in found for found in figures.values())]
     rows = [["", *(HEADINGS[name] for name in names)]]
     for side, found in figures.items():
@@ -126,6 +126,13 @@ def table(sides: dict[str, Evaluation]) -> str:
 def in_words(name: str, figure: Figure) -> str:
     form = "{:,.4f} ({:,.4f} to {:,.4f})" if name in ("perplexity", "loss") else "{:.1%} ({:.1%} to {:.1%})"
     return form.format(*figure)
+
+
+def gap_in_words(name: str, gap: Figure) -> str:
+    """A loss in nats a token; shares in points of a hundred."""
+    if name == "loss":
+        return "{} {:+.4f} ({:+.4f} to {:+.4f})".format(HEADINGS[name], *gap)
+    return "{} {:+.1f} points ({:+.1f} to {:+.1f})".format(HEADINGS[name], *(100 * share for share in gap))
 
 
 def write(path: Path, told: dict, rows: list[Conversation], sides: dict[str, Evaluation]) -> None:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from minigpt.checksum import sha256
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.official import TENSORS, WEIGHTS, fetch
@@ -54,6 +55,13 @@ def model_folder(name: str | Path) -> Path:
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}; a model is a folder with config.json and model.safetensors.")
     return folder
+
+
+def weights_sha256(name: str | Path) -> dict[str, str]:
+    """Of each file that holds a model's tensors."""
+    folder = model_folder(name)
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    return {str(path): sha256(path) for path in files}
 
 
 def read_config(folder: Path) -> GPTConfig:

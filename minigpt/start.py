@@ -22,7 +22,7 @@ def start(init: str, size: str, tokenizer_name: str | None, seed: int) -> tuple[
         bos = tokenizer.control["<|endoftext|>"]
         return tokenizer, GPT(GPTConfig.named(size, vocab_size=len(tokenizer), bos_token_id=bos))
     folder = model_folder(init)
-    tokenizer = load_tokenizer(tokenizer_name or folder)
+    tokenizer = load_tokenizer(folder if tokenizer_name in (None, init) else tokenizer_name)
     model = GPT.from_pretrained(folder)
     if model.config.tokens < len(tokenizer):
         model.grow(len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)

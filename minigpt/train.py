@@ -3,42 +3,40 @@
 `main` is that drawing, read from top to bottom. Lessons 09 and 13 read it.
 """
 
-import json
 import signal
 import time
-from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from minigpt import __version__, command
+from minigpt.data import Data, check_rows, load_data, told_of_rows, write_bad_rows
 from minigpt.device import Device, choose_device
 from minigpt.errors import UserError
-from minigpt.learn.checkpoint import load_checkpoint, save_checkpoint
-from minigpt.learn.trainer import Recipe, Trainer
+from minigpt.learn.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from minigpt.learn.trainer import NotFinite, Recipe, Trainer
+from minigpt.measure.memory import check_memory, out_of_memory
 from minigpt.measure.report import Report
 from minigpt.model.gpt import GPT
+from minigpt.pretrained import weights_sha256
+from minigpt.runs import Changes, Lock, as_arguments, new_folder, read_options, write_options
 from minigpt.start import start
 from minigpt.text.examples import Fitting, fit
-from minigpt.text.records import BUILTIN, BadRow, Conversation, data_sha256, read_conversations, repeated
 from minigpt.text.template import Template, load_template
 from minigpt.text.tokenizer import Tokenizer
 
 DEFAULT_STEPS = 1250  # of the default job: what two CPU cores do in about two minutes
 DEFAULT_EPOCHS = 3.0
 DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
-DEFAULT_ACCURACY_ROWS = 50  # of data other than the built-in
 POSITIVE = (
     "batch_size", "micro_batch_size", "steps", "epochs", "eval_every", "checkpoint_every", "max_length", "lr",
-    "accuracy_rows",
+    "accuracy_rows", "keep",
 )  # fmt: skip
-HELD_OUT = 20  # one conversation in so many, where there is no --valid
 
 
 @dataclass
@@ -62,9 +60,14 @@ class Options:
     run: Path | None = None
     """The run's folder; a new one under runs/ if left out."""
     resume: bool = False
-    """Go on with the run in --run from its last checkpoint, with the options it was started with."""
+    """Go on with the run in --run from its last checkpoint, with the options it was started with, where they are not
+    given anew."""
+    repeat: Path | None = None
+    """Do again, in a new folder, what the run in this folder did: the same data, options and seed, the same losses."""
     checkpoint_every: int = 500
     """Steps between checkpoints; one is written at the end in any case."""
+    keep: int = 2
+    """How many of the last checkpoints stay; the one before the last is there should the last be spoilt."""
     eval_every: int | None = None
     """Steps between evaluations on held-out data; a fifth of the run if left out."""
     steps: int | None = None
@@ -99,88 +102,128 @@ class Options:
     """Held-out conversations to answer for the accuracy; all of the built-in test, 50 of other data if left out."""
 
 
-@dataclass(frozen=True)
-class Data:
-    """What is learned from, what the loss is watched on, and what is answered for the accuracy."""
-
-    train: list[Conversation]
-    valid: list[Conversation]
-    test: list[Conversation]
-    files: dict[str, str]  # SHA-256
-    bad: list[BadRow]  # left out, where --skip-bad says so
+def saved(options: Options) -> list[str]:
+    """The options that the run to be resumed or repeated was started with, as arguments."""
+    if options.resume and options.run is None:
+        raise UserError("--resume needs --run, the folder of the run to go on with.")
+    if options.resume and options.repeat:
+        raise UserError("--resume goes on with a run and --repeat begins it again; give one of them.")
+    folder = options.run if options.resume else options.repeat
+    return as_arguments(Options, read_options(folder), leaving_out=("run", "resume", "repeat")) if folder else []
 
 
 def main(options: Options) -> None:
-    if options.resume:
-        options = resumed(options)
+    earlier = read_options(folder) if (folder := options.run if options.resume else options.repeat) else None
     check(options)
+    changes = Changes.between(earlier, asdict(options), repeating=not options.resume) if folder else None
     options = placed(options)
-    data = load_data(options)
-    tokenizer, model = start(options.init, options.size, options.tokenizer, options.seed)
-    model.to(options.device)
-    if options.compile:
-        for block in model.h:
-            block.compile(dynamic=True)
-    template = load_template(options.template, tokenizer)
-    t_max = min(options.max_length or model.config.n_ctx, model.config.n_ctx)
-    bad = data.bad if options.skip_bad else None
-    train = fit(data.train, template, t_max, options.supervise, bad)
-    valid = fit(data.valid, template, t_max, bad=bad)
-    test = fit(data.test, template, t_max, bad=[] if options.skip_bad else None)  # nearly always among `valid`
-    if not (train.examples and valid.examples):
-        raise UserError(f"{', '.join(options.data)} holds no good row; without --skip-bad you see what is wrong.")
-    options = decided(options, len(train.examples), t_max, tokenizer)
-    recipe = Recipe(
-        steps=options.steps,
-        batch_size=options.batch_size,
-        micro_batch_size=options.micro_batch_size,
-        lr=options.lr,
-        warmup_steps=options.warmup_steps,
-        pretrain_steps=options.pretrain_steps,
-        weight_decay=options.weight_decay,
-        seed=options.seed,
-        dtype=options.dtype,
-    )
-    trainer = Trainer(model, train.examples, recipe)
-    if options.resume:
-        load_checkpoint(options.run / "checkpoint", trainer)
-        if trainer.step == options.steps:
-            raise UserError(f"{options.run} is finished: it took its {options.steps} steps.")
-    else:
-        options = replace(options, run=new_folder(options))
-        write_options(options, data)
-        write_bad_rows(options.run / "bad_rows.jsonl", data.bad)
-    introduce(options, data, model, template, train)
-    learn(options, trainer, Report(options.run, trainer, template, valid.examples, test.conversations))
+    with ExitStack() as stack:
+        if options.resume:
+            stack.enter_context(Lock(options.run))
+        data = load_data(options.data, options.valid, options.skip_bad, options.seed, options.accuracy_rows)
+        tokenizer, model = start(options.init, options.size, options.tokenizer, options.seed)
+        model.to(options.device)
+        if options.compile:
+            for block in model.h:
+                block.compile(dynamic=True)
+        template = load_template(options.template, tokenizer)
+        t_max = min(options.max_length or model.config.n_ctx, model.config.n_ctx)
+        bad = data.bad if options.skip_bad else None
+        train = fit(data.train, template, t_max, options.supervise, bad)
+        valid = fit(data.valid, template, t_max, bad=bad)
+        test = fit(data.test, template, t_max, bad=[] if options.skip_bad else None)  # nearly always among `valid`
+        check_rows(options.data, options.valid, train, valid, test)
+        data = replace(data, train=train.conversations, valid=valid.conversations, test=test.conversations)
+        options = decided(options, len(train.examples), t_max, tokenizer)
+        recipe = Recipe(
+            steps=options.steps,
+            batch_size=options.batch_size,
+            micro_batch_size=options.micro_batch_size,
+            lr=options.lr,
+            warmup_steps=options.warmup_steps,
+            pretrain_steps=options.pretrain_steps,
+            weight_decay=options.weight_decay,
+            seed=options.seed,
+            dtype=options.dtype,
+        )
+        trainer = Trainer(model, train.examples, recipe)
+        check_memory(trainer)
+        story = asdict(options) | {
+            "version": __version__,
+            "torch": torch.__version__,
+            "sha256": data.files,
+            "init_sha256": {} if options.init == "scratch" else weights_sha256(options.init),
+        }
+        if changes:
+            changes.check_files(story)
+        if options.resume:
+            go_on(options, trainer, changes, story)
+        else:
+            options = replace(options, run=new_folder(options.run, f"{stem(options.data[0])}-{options.size}"))
+            stack.enter_context(Lock(options.run))
+            write_options(options.run, story | {"run": options.run})
+            write_bad_rows(options.run / "bad_rows.jsonl", data.bad)
+        introduce(options, data, model, template, train)
+        report = Report(options.run, trainer, template, valid.examples, test.conversations)
+        try:
+            learn(options, trainer, report)
+        except (RuntimeError, MemoryError) as error:
+            raise out_of_memory(error, trainer) from None
+
+
+def stem(name: str) -> str:
+    """What a run is called after its data: train of some/train.jsonl.gz, gsm8k-main of hf:openai/gsm8k:main."""
+    return name.split("/")[-1].split(".")[0].replace(":", "-")
+
+
+def go_on(options: Options, trainer: Trainer, changes: Changes, story: dict) -> None:
+    """Put the trainer where the run was; UserError if there is nothing left to do."""
+    run = options.run
+    if checkpoints(run / "checkpoint"):
+        load_checkpoint(run / "checkpoint", trainer)
+    if trainer.step > options.steps:
+        raise UserError(f"{run} has already taken {trainer.step} steps; --steps {options.steps} lies behind it.")
+    if trainer.step == options.steps and (run / "result.json").exists():
+        raise UserError(f"{run} is finished: it took its {options.steps} steps. --steps with more goes on with it.")
+    (run / "result.json").unlink(missing_ok=True)
+    if changes.found:
+        write_options(run, changes.recorded(story, trainer.step))
+        print(changes.in_words(trainer.step))
 
 
 def learn(options: Options, trainer: Trainer, report: Report) -> None:
     """The steps, with a look at how it goes before, midway and after; ends early, and can be resumed, on a signal."""
     start = time.perf_counter()
-    before = report.first_look()
-    with tqdm(total=options.steps, initial=trainer.step, unit="step") as bar, Interruption() as interruption:
-        while trainer.step < options.steps:
-            step_start = time.perf_counter()
-            done = trainer.train_step()
-            seconds = time.perf_counter() - step_start
-            report.step(done, seconds)
-            bar.set_postfix(loss=f"{done.loss:.3f}", tok_s=f"{done.tokens / seconds:,.0f}", refresh=False)
-            bar.update()
-            if trainer.step % options.eval_every == 0 and trainer.step < options.steps:
-                tqdm.write(f"step {trainer.step}: held-out loss {report.evaluate():.3f}")
-            if trainer.step == options.steps // 2:
-                report.show_samples(f"Midway, after {trainer.step} steps")
-            if interruption.signal or trainer.step in (
-                options.steps,
-                *range(0, options.steps, options.checkpoint_every),
-            ):
-                save_checkpoint(options.run / "checkpoint", trainer)
-            if interruption.signal:
-                break
-    if trainer.step < options.steps:
-        report.evaluate()
-        print(f"Stopped after step {trainer.step}. To go on: python -m minigpt.train --resume --run {options.run}")
-        raise SystemExit(128 + interruption.signal)
+    again = f"python -m minigpt.train --resume --run {options.run}"
+    with Interruption() as interruption:
+        before = report.first_look()
+        with tqdm(total=options.steps, initial=trainer.step, unit="step") as bar:
+            while trainer.step < options.steps and not interruption.signal:
+                step_start = time.perf_counter()
+                try:
+                    done = trainer.train_step()
+                except NotFinite as error:
+                    report.draw()
+                    kept = [path.name for path in checkpoints(options.run / "checkpoint")]
+                    raise UserError(
+                        f"{error}\nCheckpoints: {', '.join(kept) or 'none yet'}. A lower rate may get past it: "
+                        f"{again} --lr {options.lr / 3:.1g}; it goes on from the last, so remove one that is spoilt."
+                    ) from None
+                seconds = time.perf_counter() - step_start
+                report.step(done, seconds)
+                bar.set_postfix(loss=f"{done.loss:.3f}", tok_s=f"{done.tokens / seconds:,.0f}", refresh=False)
+                bar.update()
+                if trainer.step % options.eval_every == 0 and trainer.step < options.steps:
+                    tqdm.write(f"step {trainer.step}: held-out loss {report.evaluate():.3f}")
+                if trainer.step == options.steps // 2:
+                    report.show_samples(f"Midway, after {trainer.step} steps")
+                if trainer.step % options.checkpoint_every == 0 or trainer.step == options.steps:
+                    save_checkpoint(options.run / "checkpoint", trainer, options.keep)
+        if interruption.signal:
+            save_checkpoint(options.run / "checkpoint", trainer, options.keep)
+            report.draw()
+            print(f"Stopped after step {trainer.step}. To go on: {again}")
+            raise SystemExit(128 + interruption.signal)
     report.finish(before, time.perf_counter() - start)
 
 
@@ -223,36 +266,6 @@ def placed(options: Options) -> Options:
     return replace(options, device=device, dtype=dtype)
 
 
-def load_data(options: Options) -> Data:
-    """The conversations of --data and --valid; UserError naming every row that is none, or with --skip-bad a list."""
-    bad: list[BadRow] = []
-
-    def read(names: Sequence[str]) -> list[Conversation]:
-        return read_conversations(names, bad if options.skip_bad else None)
-
-    if "builtin" in options.data:
-        if options.data != ("builtin",) or options.valid:
-            raise UserError("--data builtin brings its own held-out conversations; it stands alone, without --valid.")
-        names = [str(BUILTIN / f"{split}.jsonl") for split in ("train", "valid", "test")]
-        train, valid, test = (read([name]) for name in names)
-    else:
-        names = list(options.data)
-        train = read(names)
-        order = np.random.default_rng(options.seed).permutation
-        if options.valid:
-            names.append(options.valid)
-            valid = read(names[-1:])
-            valid = [valid[i] for i in order(len(valid))]
-        elif len(train) == 1:
-            raise UserError(f"{names[0]} holds one conversation; give others to hold out with --valid.")
-        else:
-            shuffled = [train[i] for i in order(len(train))]
-            held_out = max(1, len(train) // HELD_OUT)
-            valid, train = shuffled[:held_out], shuffled[held_out:]
-        test = valid[:DEFAULT_ACCURACY_ROWS] if options.accuracy_rows is None else valid
-    return Data(train, valid, test[: options.accuracy_rows], {name: data_sha256(name) for name in names}, bad)
-
-
 def decided(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Options:
     """The options with every default that depends on others filled in."""
     steps = options.steps
@@ -277,60 +290,6 @@ def decided(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Op
         tokenizer=options.tokenizer or (tokenizer.name if scratch else options.init),
         pretrain_steps=min(pretrain_steps, steps),
     )
-
-
-def new_folder(options: Options) -> Path:
-    """A folder that nothing was in: --run, or the next free number under runs/."""
-    data = Path(options.data[0]).stem
-    names = [options.run] if options.run else (Path("runs") / f"{data}-{options.size}-{n}" for n in count(1))
-    for folder in names:
-        try:
-            folder.mkdir(parents=True, exist_ok=options.run is not None and not any(folder.glob("*")))
-            return folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(f"{folder} cannot be made: {error.strerror}.") from None
-    raise UserError(f"{options.run} is there already; choose another --run, or go on with it by --resume.")
-
-
-def write_options(options: Options, data: Data) -> None:
-    """options.json: what this run was asked for, enough to repeat it."""
-    values = asdict(options) | {"version": __version__, "torch": torch.__version__, "sha256": data.files}
-    (options.run / "options.json").write_text(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n")
-
-
-def told_of_rows(data: Data) -> str:
-    """What the reader should know of bad rows, and of held-out ones that are no surprise."""
-    told = ""
-    if data.bad:
-        told += f"        {len(data.bad):,} bad rows left out, listed in bad_rows.jsonl\n"
-    if again := repeated(data.valid, data.train):
-        told += f"        {len(again):,} of those held out stand in the training data too: {again[0].source} first\n"
-    return told
-
-
-def write_bad_rows(path: Path, bad: list[BadRow]) -> None:
-    """Each row that --skip-bad left out, where it stands, and why; no file where there is none."""
-    if bad:
-        path.write_text("".join(json.dumps(asdict(row), ensure_ascii=True) + "\n" for row in bad))
-
-
-def resumed(options: Options) -> Options:
-    """The options that the run in --run was started with."""
-    if options.run is None:
-        raise UserError("--resume needs --run, the folder of the run to go on with.")
-    path = options.run / "options.json"
-    try:
-        values = json.loads(path.read_bytes())
-        known = {name: values[name] for name in asdict(options)}
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); {options.run} is not the folder of a run."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} does not hold a run's options: {error}.") from None
-    return Options(**known | {"data": tuple(known["data"]), "run": options.run, "resume": True})
 
 
 def introduce(options: Options, data: Data, model: GPT, template: Template, fitted: Fitting) -> None:
@@ -360,4 +319,4 @@ def introduce(options: Options, data: Data, model: GPT, template: Template, fitt
 
 
 if __name__ == "__main__":
-    command.run(Options, main, "train")
+    command.run(Options, main, "train", saved)

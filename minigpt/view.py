@@ -50,7 +50,7 @@ class Options:
 
 
 # Of the two shades, neighbours have different ones, so that each token's border is seen.
-LEARNED, READ, CONTROL, END = ("\033[1;32m", "\033[1;36m"), ("\033[37m", "\033[90m"), "\033[7m", "\033[0m"
+LEARNED, READ, CONTROL, END = ("\033[1;32m", "\033[1;36m"), ("\033[39m", "\033[90m"), "\033[7m", "\033[0m"
 LEGEND = {
     True: f"{LEARNED[0]}learned{END} {LEARNED[1]}from{END}, {READ[0]}only{END} {READ[1]}read{END}, "
     f"{CONTROL}control tokens{END} reversed; two shades show where a token ends",
@@ -61,6 +61,7 @@ LEGEND = {
 def main(options: Options) -> None:
     if options.rows < 0 or (options.max_length is not None and options.max_length < 1):
         raise UserError("--rows must be 0 or more, --max-length above 0.")
+    sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows that it cannot
     bad: list[BadRow] = []
     conversations = read_conversations(data_names(options.data, "train"), bad if options.skip_bad else None)
     if not conversations:
@@ -90,13 +91,16 @@ def show(options: Options, conversations: list[Conversation]) -> None:
     template = load_template(options.template, tokenizer)
     t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
     colour = options.colour == "always" or (options.colour == "auto" and sys.stdout.isatty())
-    shown = fit(conversations[: options.rows], template, t_max, options.supervise, bad=[]).examples
+    refused: list[BadRow] = []
+    shown = fit(conversations[: options.rows], template, t_max, options.supervise, refused).examples
     if shown and not options.ids:
         print(LEGEND[colour], end="\n\n")
     for example in shown:
         lines = table if options.ids else in_brackets if not colour else coloured
         print(f"{example.source}, {len(example.ids)} tokens:")
         print(lines(tokenizer, example.ids, example.supervised), end="\n\n")
+    for row in refused:
+        print(f"{row.source}: {row.reason}", end="\n\n")
     print(statistics(conversations, template, t_max, options))
 
 
@@ -159,9 +163,17 @@ def in_brackets(tokenizer: Tokenizer, ids: list[int], supervised: list[bool]) ->
 def table(tokenizer: Tokenizer, ids: list[int], supervised: list[bool]) -> str:
     rows = enumerate(zip(ids, supervised, strict=True))
     return "\n".join(
-        f"{t:>6}{token:>8}  {'learned' if learned else 'read':<9}{tokenizer.decode([token])!r}"
+        f"{t:>6}{token:>8}  {'learned' if learned else 'read':<9}{spelled(tokenizer.token_bytes(token))}"
         for t, (token, learned) in rows
     )
+
+
+def spelled(token: bytes) -> str:
+    """As Python writes it: text, or bytes where a character is not whole."""
+    try:
+        return repr(token.decode())
+    except UnicodeDecodeError:
+        return repr(token)
 
 
 def printable(text: str) -> str:

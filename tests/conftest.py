@@ -12,6 +12,9 @@ from minigpt import GPT, GPTConfig, load_tokenizer
 from minigpt.text.tokenizer import Tokenizer
 from tests import gpt2_vocabulary
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # a worker a core
+
 
 @pytest.fixture(scope="session")
 def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

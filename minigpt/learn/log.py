@@ -3,12 +3,20 @@
 import json
 from pathlib import Path
 
+from minigpt.errors import UserError
+
 
 class Metrics:
-    """Events appended to a file as they happen. Opened again at `step`, it forgets what was written of later steps."""
+    """Events appended to a file as they happen. Opened again at `step`, it forgets what was written of later steps.
 
-    def __init__(self, path: Path, step: int = 0) -> None:
-        kept = [event for event in read_metrics(path) if event["step"] <= step] if path.exists() else []
+    At the `last` step it also forgets the final evaluation, which is about to be done anew: it comes after that step's
+    checkpoint, so a run may have died within it.
+    """
+
+    def __init__(self, path: Path, step: int = 0, last: int | None = None) -> None:
+        kept = [event for event in read_metrics(path) if event["step"] <= step] if step and path.exists() else []
+        if step == last:
+            kept = [event for event in kept if event["step"] < step or event["split"] == "train"]
         aside = path.with_suffix(".new")
         aside.write_text("".join(json.dumps(event) + "\n" for event in kept))
         aside.replace(path)
@@ -24,11 +32,22 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The whole events of a metrics.jsonl; a last line that was cut short by a crash is no event."""
+    """The events of a metrics.jsonl; a last line that was cut short by a crash is no event.
+
+    UserError for a file that cannot be read, or that holds anything else.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     events = []
-    for line in path.read_text().splitlines():
+    for number, line in enumerate(lines, start=1):
         try:
-            events.append(json.loads(line))
-        except ValueError:
-            break
+            event = json.loads(line)
+            if event["split"] != "test":
+                float(event["loss"])
+            events.append({**event, "step": int(event["step"])})
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+            if number < len(lines):
+                raise UserError(f"{path}, line {number} is not an event of a run.") from None
     return events

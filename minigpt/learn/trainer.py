@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from minigpt.errors import UserError
 from minigpt.learn.batches import Batch, collate, split_by_length, step_rows, used_length
 from minigpt.learn.loss import token_nll
 from minigpt.learn.optimizer import AdamW, decay_groups
@@ -53,6 +54,17 @@ class StepReport:
     pretraining: bool
 
 
+class NotFinite(UserError):
+    """A loss or a gradient that is no number any more. The parameters are those before the step."""
+
+    def __init__(self, step: int, loss: float, grad_norm: float, sources: Sequence[str]) -> None:
+        self.step, self.sources = step, sources
+        super().__init__(
+            f"At step {step} the loss is {loss} and the gradient's norm {grad_norm}; nothing was learned from it. "
+            f"The rows of its batch: {'; '.join(sources)}."
+        )
+
+
 def learned_nll(model: GPT, batch: Batch, dtype: str = "float32") -> Float[Tensor, " N"]:
     """The NLL of each of a batch's N learned tokens, row after row.
 
@@ -96,6 +108,10 @@ class Trainer:
             (nll / learned).backward()
             total += nll.detach()
         grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        if not torch.isfinite(total + grad_norm):
+            self.optimizer.zero_grad()
+            self.step -= 1
+            raise NotFinite(self.step + 1, float(total) / learned, float(grad_norm), [row.source for row in rows])
         lr = warmup_then_decay(self.step, recipe.lr, recipe.warmup_steps, recipe.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = lr

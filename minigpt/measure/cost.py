@@ -12,6 +12,15 @@ def training_bytes(config: GPTConfig) -> int:
     return 16 * config.parameter_count  # eq 10.1
 
 
+def activation_bytes(config: GPTConfig, tokens: int, learned: int) -> int:
+    """What a micro-batch of so many tokens holds between its forward and its backward pass, in float32.
+
+    22 numbers a token, layer and channel are kept: of attention the norm's output, q, k, v, their mix and its input,
+    of the MLP twice its width of 4. The logits of each learned token are there three times while its gradient is made.
+    """
+    return 4 * (22 * tokens * config.n_layer * config.n_embd + 3 * learned * config.vocab_size)
+
+
 def forward_flops(config: GPTConfig, T: int) -> int:
     """Operations (a multiply-add is two) to read T tokens and score each: O(L T^2 C + L T C^2) (document B 8, which
     names the first term only).

@@ -13,6 +13,7 @@ import numpy as np
 from minigpt.learn.log import read_metrics
 
 SMOOTHED_OVER = 20  # steps
+MOST_BINS = 50
 
 
 def smoothed(values: Sequence[float], over: int = SMOOTHED_OVER) -> np.ndarray:
@@ -99,14 +100,21 @@ def _draw_accuracy(axis: plt.Axes, measured: list[tuple[str, list[dict]]]) -> No
 def draw_lengths(asked: Sequence[int], answered: Sequence[int], rows: Sequence[int], t_max: int, out: Path) -> None:
     """Histograms of Q_i and A_i over one another, and beside them of the rows as laid out, with T_max."""
     figure, (texts, whole) = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
-    bins = np.histogram_bin_edges([*asked, *answered], bins=50)
+    bins = between_whole_numbers([*asked, *answered])
     for name, counts in (("asked", asked), ("answered", answered)):
         texts.hist(counts, bins, alpha=0.6, label=f"{name}, mean {np.mean(counts):.1f}")
     texts.set(xlabel="tokens of the texts", ylabel="conversations")
     texts.legend(frameon=False)
-    whole.hist(rows, bins=50, color="C2")
+    whole.hist(rows, between_whole_numbers(rows), color="C2")
     whole.axvline(t_max, color="black", linestyle=":", label=f"T_max {t_max:,}")
     whole.set(xlabel="tokens of the row as laid out")
     whole.legend(frameon=False)
     figure.savefig(out, dpi=110)
     plt.close(figure)
+
+
+def between_whole_numbers(counts: Sequence[int]) -> np.ndarray:
+    """The edges of bins that take equally many lengths each: with others a smooth histogram looks like a comb."""
+    low, high = min(counts), max(counts)
+    width = -(-(high - low + 1) // MOST_BINS)
+    return np.arange(low, high + width + 1, width) - 0.5

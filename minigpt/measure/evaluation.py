@@ -1,8 +1,9 @@
 """One model, or none at all, measured row by row, and two of them on the same rows. Read with lesson 14."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +29,7 @@ class Evaluation:
     losses: Sequence[tuple[float, int]] = ()  # the NLL of the learned tokens and their number
     answers: Sequence[str] = ()
 
+    @cached_property
     def columns(self) -> dict[str, Float[np.ndarray, "n 2"]]:
         """Of each figure, what is summed above and what below, row by row.
 
@@ -45,9 +47,10 @@ class Evaluation:
             found["gsm8k_format"] = [(a is not None, 1) for a in numbers]
         return {name: np.array(pairs, dtype=float) for name, pairs in found.items()}
 
+    @cached_property
     def figures(self) -> dict[str, Figure]:
         """Every figure of `columns` with its bootstrap interval over the rows; perplexity is exp of the loss's."""
-        figures = {name: (ratio(rows), *bootstrap(ratio, rows)) for name, rows in self.columns().items()}
+        figures = {name: with_interval(ratio, rows) for name, rows in self.columns.items()}
         if "loss" in figures:
             low_to_high = tuple(perplexity(loss) for loss in figures["loss"])
             figures = {"perplexity": low_to_high, **figures}
@@ -60,7 +63,7 @@ class Evaluation:
             row |= {"nll": nll, "supervised_tokens": count}
         for row, given in zip(rows, self.answers, strict=False):
             row |= {"answer": given}
-        for name, pairs in self.columns().items():
+        for name, pairs in self.columns.items():
             if name != "loss":
                 for row, yes in zip(rows, pairs[:, 0], strict=True):
                     row |= {name: bool(yes)}
@@ -69,7 +72,7 @@ class Evaluation:
     def as_json(self) -> dict:
         """The figures under their names, the intervals beside them."""
         told = {}
-        for name, (value, low, high) in self.figures().items():
+        for name, (value, low, high) in self.figures.items():
             told |= {name: value, f"{name}_interval": [low, high]}
         if self.losses:
             told["supervised_tokens"] = sum(count for _, count in self.losses)
@@ -78,20 +81,23 @@ class Evaluation:
         return told
 
 
-def ratio(rows: Float[np.ndarray, "n 2"]) -> float:
-    above, below = rows.sum(0)
-    return float(above / below)
+def ratio(sums: Float[np.ndarray, "*draws 2"]) -> Float[np.ndarray, "*draws"]:
+    return sums[..., 0] / sums[..., 1]
+
+
+def gap(sums: Float[np.ndarray, "*draws 4"]) -> Float[np.ndarray, "*draws"]:
+    return ratio(sums[..., 2:]) - ratio(sums[..., :2])
+
+
+def with_interval(statistic: Callable, rows: Float[np.ndarray, "n k"]) -> Figure:
+    [figure] = statistic(rows.sum(0, keepdims=True)).tolist()
+    return figure, *bootstrap(statistic, rows)
 
 
 def difference(first: Evaluation, second: Evaluation) -> dict[str, Figure]:
     """By how much each figure of the second exceeds the first's on the same rows, with the paired interval."""
-
-    def gap(rows: Float[np.ndarray, "n 4"]) -> float:
-        return ratio(rows[:, 2:]) - ratio(rows[:, :2])
-
-    a, b = first.columns(), second.columns()
-    pairs = {name: np.concatenate([a[name], b[name]], axis=1) for name in a if name in b}
-    return {name: (gap(rows), *bootstrap(gap, rows)) for name, rows in pairs.items()}
+    a, b = first.columns, second.columns
+    return {name: with_interval(gap, np.concatenate([a[name], b[name]], axis=1)) for name in a if name in b}
 
 
 def evaluate(

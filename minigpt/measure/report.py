@@ -1,11 +1,15 @@
 """What a run tells while it learns: metrics, samples, the picture, the result. Read with lesson 14."""
 
 import json
+import math
+import re
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 import torch
 from tqdm import tqdm
@@ -22,6 +26,8 @@ from minigpt.text.template import Template, save_template
 
 SAMPLES = 6  # conversations shown before, midway and after
 EVALUATED = 256  # held-out rows on the way; the last evaluation takes all
+RECENT = 50  # steps whose gradients tell what is usual
+SPIKE = 10  # times the usual norm
 
 
 class Report:
@@ -37,7 +43,10 @@ class Report:
     ) -> None:
         self.folder, self.trainer, self.template = folder, trainer, template
         self.valid, self.test = valid, test
-        self.metrics = Metrics(folder / "metrics.jsonl", trainer.step)
+        self.metrics = Metrics(folder / "metrics.jsonl", trainer.step, trainer.recipe.steps)
+        steps = (e for e in read_metrics(folder / "metrics.jsonl") if e["split"] == "train")
+        self.norms = deque((e.get("grad_norm", math.nan) for e in steps), RECENT)
+        forget_samples(folder / "samples.md", trainer.step)
         self.samples = spread(test, SAMPLES)
         # An answer longer than the longest right one is wrong whatever follows, so none is drawn further.
         replies = [template.tokenizer.encode(row.messages[-1]["content"]) for row in test]
@@ -53,7 +62,16 @@ class Report:
         return next(measured, None)
 
     def step(self, report: StepReport, seconds: float) -> None:
-        """One line of metrics.jsonl; `seconds` is what the step took."""
+        """One line of metrics.jsonl; `seconds` is what the step took. A spike of the gradient's norm is told."""
+        usual = median(self.norms) if len(self.norms) >= RECENT // 2 else math.inf
+        spike = {"spike": True} if report.grad_norm > SPIKE * usual else {}
+        self.norms.append(report.grad_norm)
+        if spike:
+            tqdm.write(
+                f"step {report.step}: the gradient's norm is {report.grad_norm:.3g}, "
+                f"{report.grad_norm / usual:.0f} times the median of the last {RECENT}; "
+                f"it was clipped to {self.trainer.recipe.clip:g}"
+            )
         self.metrics.write(
             report.step,
             "train",
@@ -65,6 +83,7 @@ class Report:
             tokens_per_second=report.tokens / seconds,
             seconds=seconds,
             pretraining=report.pretraining,
+            **spike,
         )
 
     def evaluate(self, whole: bool = False) -> float:
@@ -80,8 +99,11 @@ class Report:
             supervised_tokens=count,
             seconds=time.perf_counter() - start,
         )
-        draw([self.folder], self.folder / "loss.png")
+        self.draw()
         return nll / count
+
+    def draw(self) -> None:
+        draw([self.folder], self.folder / "loss.png")
 
     def show_samples(self, when: str) -> None:
         """The same few conversations, answered as the model answers now; printed and added to samples.md."""
@@ -129,7 +151,9 @@ class Report:
             "seconds": seconds,
             "peak_memory_bytes": peak,
         }
-        (self.folder / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        aside = self.folder / "result.json.new"
+        aside.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        aside.replace(self.folder / "result.json")  # the last of a run: whole where it is there
         at_first = "" if before is None else f" ({before:.1%} before training)"
         print(f"\nExact match on {len(self.test)} test conversations{at_first}:\n{accuracy}")
         print(f"Held-out loss {loss:.3f}, perplexity {perplexity(loss):.2f}.")
@@ -139,6 +163,15 @@ class Report:
     @property
     def dtype(self) -> str:
         return self.trainer.recipe.dtype
+
+
+def forget_samples(path: Path, step: int) -> None:
+    """Take away what a run that is resumed at `step` is about to answer again."""
+    if path.exists():
+        sections = re.split(r"^(?=## )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        midway = re.compile(r"## Midway, after (\d+) steps")
+        early = [s for s in sections if s.startswith("## Before") or ((m := midway.match(s)) and int(m[1]) <= step)]
+        path.write_text("".join(early) if step else "", encoding="utf-8")
 
 
 def on_one_line(text: str) -> str:

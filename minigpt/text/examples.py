@@ -55,7 +55,7 @@ def fit(
     fitted = Fitting()
     refused: list[BadRow] = []
     for conversation in conversations:
-        messages = conversation.messages
+        messages, turns_dropped, answer_cut = conversation.messages, 0, False
         try:
             ids, supervised = template.encode(messages)
         except UserError as error:
@@ -63,11 +63,11 @@ def fit(
             continue
         while len(ids) > t_max and (shorter := without_oldest_turn(messages)):  # eq 11.4
             messages = shorter
-            fitted.turns_dropped += 1
+            turns_dropped += 1
             ids, supervised = template.encode(messages)
         if len(ids) > t_max:
             # What stands behind the answer's end is not learned; losing only that cuts no answer.
-            fitted.answers_cut += any(supervised[t_max:])
+            answer_cut = any(supervised[t_max:])
             ids, supervised = ids[:t_max], supervised[:t_max]
         if not any(supervised[1:]):
             refused.append(as_bad(conversation, f"no token of the answer fits into {t_max} tokens."))
@@ -75,6 +75,8 @@ def fit(
         example = Example(ids, supervised, conversation.source)
         fitted.examples.append(example.whole() if supervise == "all" else example)
         fitted.conversations.append(replace(conversation, messages=messages))
+        fitted.turns_dropped += turns_dropped
+        fitted.answers_cut += answer_cut
     if bad is None:
         refuse(refused, "Raise --max-length, or take these rows out.")
     else:

@@ -1,19 +1,18 @@
 """Files of JSON to rows, each with its line: JSON Lines or one array, gzipped or not. Read with lesson 11."""
 
 import gzip
-import hashlib
 import io
 import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
 
 from minigpt.errors import UserError
 
 LONGEST = 2**24  # bytes of a row: far more than any conversation, far less than a machine's memory
 CHUNK = 2**16
+TOKEN = 16  # characters: no exponent, literal or escape that the end of a reading may cut is as long
 GZIP, BYTE_ORDER_MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
 
 
@@ -42,32 +41,23 @@ def read_rows(path: Path) -> Iterator[Row]:
                 pass
             file.seek(0)
             if head.lstrip().startswith(b"["):
-                yield from _elements(path, io.TextIOWrapper(file, "utf-8-sig", newline="\n"))
+                yield from _elements(path, io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="\n"))
             else:
                 yield from _lines(path, file)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} is a gzip file that is cut short or damaged ({error}).") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def sha256(path: Path) -> str:
-    """Of the file as it is."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-
-
-def _lines(path: Path, file: BinaryIO) -> Iterator[Row]:
+def _lines(path: Path, file: io.BufferedIOBase) -> Iterator[Row]:
+    if file.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
+        file.seek(0)
     number = 0
-    while line := file.readline(LONGEST):
+    while line := file.readline(LONGEST + 1):
         number += 1
         source = f"{path}, line {number}"
-        if number == 1:
-            line = line.removeprefix(BYTE_ORDER_MARK)
-        if len(line) == LONGEST and not line.endswith(b"\n"):
+        if len(line) > LONGEST and not line.endswith(b"\n"):
             yield Row(source, line[:CHUNK].decode(errors="replace"), error=f"{_too_long()}.")
             while line and not line.endswith(b"\n"):
                 line = file.readline(LONGEST)
@@ -75,11 +65,13 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[Row]:
             text = line.decode(errors="replace").rstrip("\r\n")
             try:
                 yield Row(source, text, json.loads(line.decode()))
+            except json.JSONDecodeError as error:  # whose own words count lines within this one
+                yield Row(source, text, error=f"is not JSON ({error.msg} at character {error.pos + 1}).")
             except (ValueError, RecursionError) as error:
                 yield Row(source, text, error=f"is not JSON ({error}).")
 
 
-def _elements(path: Path, file: TextIO) -> Iterator[Row]:
+def _elements(path: Path, file: io.TextIOBase) -> Iterator[Row]:
     array = _Array(file)
     try:
         array.expect("[")
@@ -103,7 +95,7 @@ def _elements(path: Path, file: TextIO) -> Iterator[Row]:
 class _Array:
     """A JSON array, read no further than its next element needs."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: io.TextIOBase) -> None:
         self.file, self.text, self.at, self.line = file, "", 0, 1
 
     def more(self) -> bool:
@@ -134,17 +126,25 @@ class _Array:
         while True:
             try:
                 value, end = json.JSONDecoder().raw_decode(self.text, self.at)
-            except json.JSONDecodeError:
+            except json.JSONDecodeError as error:
+                # What the end of a reading cuts fails there or as a text without an end; all else stays a mistake.
+                if error.pos < len(self.text) - TOKEN and not error.msg.startswith("Unterminated"):
+                    raise
                 if len(self.text) - self.at > LONGEST:
                     raise ValueError(f"an element {_too_long()}") from None
                 if not self.more():
                     raise
                 continue
             size = end - self.at
-            # A number at the end of what was read may go on behind it.
-            if end < len(self.text) or not self.more():
+            # A number at the end of what was read may go on behind it: 1, 1., 1e+.
+            if end + TOKEN < len(self.text) or not self.more():
                 break
         text = self.text[self.at : self.at + size]
+        try:
+            if len(text.encode()) > LONGEST:
+                raise ValueError(f"an element {_too_long()}")
+        except UnicodeEncodeError:
+            raise ValueError("an element holds bytes that are no UTF-8") from None
         self.line += text.count("\n")
         self.at += size
         return text, value

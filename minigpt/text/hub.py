@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from minigpt.errors import UserError
 from minigpt.text.files import Row
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 PREFIX = "hf:"
 
@@ -28,22 +26,49 @@ def hub_sha256(name: str) -> str:
     return digest.hexdigest()
 
 
-def _load(name: str) -> "Dataset":
+def _load(name: str) -> Iterable[dict]:
+    parts = re.fullmatch(rf"{PREFIX}([\w-][\w.-]*/[\w-][\w.-]*)(?::([^:]+))?(?::([^:]+))?", name)
+    if not parts:
+        raise UserError(f"{name} is not hf:owner/name, hf:owner/name:config or hf:owner/name:config:split.")
+    path, config, split = parts.groups()
     try:
         import datasets
     except ImportError:
         raise UserError(f'--data {name} needs the package datasets: pip install "minigpt[data]".') from None
-    owner_and_name, *rest = name.removeprefix(PREFIX).split(":")
-    if len(rest) > 2 or not all([owner_and_name, *rest]):
-        raise UserError(f"{name} is not hf:owner/name, hf:owner/name:config or hf:owner/name:config:split.")
     datasets.disable_progress_bars()
+    if not datasets.config.HF_HUB_OFFLINE and not Path(path).is_dir() and not _answers(path):
+        datasets.config.HF_HUB_OFFLINE = True  # what was fetched before, without minutes of asking again
     try:
-        configs = datasets.get_dataset_config_names(owner_and_name)
-        if len(rest) == 1 and rest[0] not in configs:
-            rest = [configs[0], *rest]  # one word that names no configuration is a split
-        config = rest[0] if rest else configs[0]
-        if not rest and len(configs) > 1:
-            raise UserError(f"{name} has the configurations {', '.join(configs)}; say which: {name}:{configs[0]}.")
-        return datasets.load_dataset(owner_and_name, config, split=rest[1] if len(rest) == 2 else "train")
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(f"{name} cannot be had: {str(error).splitlines()[0]}") from None
+        try:
+            splits = datasets.load_dataset(path, config)
+        except ValueError:
+            configs = datasets.get_dataset_config_names(path)
+            if len(configs) > 1 and config not in configs:
+                known = f"{path} has the configurations {', '.join(configs)}"
+                raise UserError(f"{name}: {known}; say which: {PREFIX}{path}:{configs[0]}.") from None
+            if not config or split:
+                raise
+            splits, split = datasets.load_dataset(path), config  # one word that names no configuration is a split
+    except UserError:
+        raise
+    except Exception as error:  # the library's own, its HTTP library's and the file system's
+        said = " ".join(str(error.__cause__ or error).split())
+        raise UserError(f"{name} cannot be had: {said[:300].rstrip('.')}.") from None
+    split = split or "train"
+    if split not in splits:
+        raise UserError(f"{name} has no split {split!r}; it has {', '.join(splits)}.")
+    return splits[split]
+
+
+def _answers(path: str) -> bool:
+    """Whether the hub says anything at all about this data set, be it that there is none."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi().dataset_info(path, timeout=10)
+    except (HfHubHTTPError, ValueError):
+        return True
+    except Exception:  # the HTTP library's: no network, or no way through it
+        return False
+    return True

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from minigpt.checksum import sha256
 from minigpt.errors import UserError
-from minigpt.text.files import read_rows, sha256
+from minigpt.text.files import read_rows
 from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
 from minigpt.text.template import Message, turns
 
@@ -101,6 +102,9 @@ def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = N
     """
     conversations: list[Conversation] = []
     found: list[BadRow] = []
+    names = list(names)
+    if not names:
+        raise UserError("--data names no file.")
     for name in names:
         row = None
         for row in read_hub_rows(str(name)) if is_from_hub(name) else read_rows(Path(name)):
@@ -108,7 +112,8 @@ def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = N
                 if row.error:
                     raise UserError(row.error)
                 messages = read_row(row.value)
-                conversations.append(Conversation(messages, row.source, str(row.value.get("kind", "all"))))  # eq 11.1
+                kind = "all" if row.value.get("kind") is None else str(row.value["kind"])
+                conversations.append(Conversation(messages, row.source, kind))  # eq 11.1
             except UserError as error:
                 found.append(BadRow(row.source, str(error), row.text))
         if row is None:

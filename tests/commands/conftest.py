@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from minigpt import command
+from minigpt import command, load_template, load_tokenizer, train
+from minigpt.text.template import save_template
+from tests.conftest import only_says_a, two_layers
 
 
 @dataclass
@@ -30,7 +32,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path
         monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
         status = 0
         try:
-            command.run(module.Options, module.main, name)
+            command.run(module.Options, module.main, name, *([module.saved] if name == "train" else []))
         except SystemExit as stop:
             status = stop.code or 0
         finally:
@@ -51,3 +53,29 @@ def write_questions(path: Path) -> Path:
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
     return write_questions(tmp_path / "questions.jsonl")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of thirty steps, for all who only read it."""
+    folder = tmp_path_factory.mktemp("small")
+    data = write_questions(folder / "questions.jsonl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train", "--data", str(data), "--run", str(folder / "run"), "--steps", "30"])
+        command.run(train.Options, train.main, "train")
+    torch.set_flush_denormal(False)
+    return folder / "run"
+
+
+@pytest.fixture
+def only_a(tmp_path: Path) -> Path:
+    """The folder of a model that goes on with the letter a for ever."""
+    only_says_a(two_layers()).save_pretrained(tmp_path / "only_a")
+    save_template(tmp_path / "only_a", load_template("chatml", load_tokenizer("bytes")))
+    return tmp_path / "only_a"
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than the few steps of a test; test_train.py looks at the pictures."""
+    monkeypatch.setattr("minigpt.measure.report.draw", lambda runs, out: out.touch())

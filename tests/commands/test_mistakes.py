@@ -97,6 +97,32 @@ def test_the_other_commands_answer_in_a_sentence_too(cli, name, args, part):
     assert_one_sentence(cli(name, *args), part)
 
 
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        (["--rows", "-1"], ["--rows must be 0 or more"]),
+        (["--max-length", "0"], ["--max-length above 0"]),
+        (["--max-length", "-5"], ["--max-length above 0"]),
+        (["--rows", "two"], ["--rows is 'two'", "a whole number"]),
+        (["--data", "missing.jsonl"], ["missing.jsonl", "No such file"]),
+        (["--data", "."], [". cannot be read"]),
+        (["--template", "xml"], ["'xml'", "chatml, documents, alpaca"]),
+        (["--tokenizer", "nowhere"], ["'nowhere'"]),
+        (["--colour", "red"], ["--colour", "red", "never"]),
+        (["--color", "never"], ["--color", "did you mean --colour?"]),
+        (["--row", "3"], ["--row", "did you mean --rows?"]),
+        (["--to-chatml"], ["--to-chatml"]),
+    ],
+    ids=" ".join,
+)
+def test_view_answers_in_a_sentence_and_writes_nothing(cli, tmp_path, questions, args, parts):
+    """Though a picture was asked for, or a file of text."""
+    out = ["--plot", "lengths.png"] if args[0] in ("--template", "--tokenizer") else ["--to-chatml=out.jsonl"]
+    data = [] if args[0] == "--data" else ["--data", questions]
+    assert_one_sentence(cli("view", *data, *out, *args), *parts)
+    assert list(tmp_path.iterdir()) == [questions]
+
+
 def test_a_real_process_ends_with_status_2_and_no_traceback(tmp_path):
     args = [sys.executable, "-m", "minigpt.train", "--batch-sze", "4"]
     done = subprocess.run(args, cwd=tmp_path, env=source_on_path(), capture_output=True, text=True, timeout=120)

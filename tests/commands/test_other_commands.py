@@ -1,69 +1,16 @@
-"""evaluate, generate, plot and bench on a small run."""
+"""generate, plot and bench on a small run."""
 
 import importlib
-import json
 import re
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
-from minigpt import command, load_template, load_tokenizer, train
+from minigpt import load_template, load_tokenizer
 from minigpt.sample.generation import generate
 from minigpt.text.template import save_template
-from tests.commands.conftest import write_questions
 from tests.conftest import only_says_a, two_layers
-
-
-@pytest.fixture
-def only_a(tmp_path):
-    """The folder of a model that goes on with the letter a for ever."""
-    only_says_a(two_layers()).save_pretrained(tmp_path / "only_a")
-    save_template(tmp_path / "only_a", load_template("chatml", load_tokenizer("bytes")))
-    return tmp_path / "only_a"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """One run for all of these, which only read it."""
-    folder = tmp_path_factory.mktemp("small")
-    data = write_questions(folder / "questions.jsonl")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["train", "--data", str(data), "--run", str(folder / "run"), "--steps", "30"])
-        command.run(train.Options, train.main, "train")
-    torch.set_flush_denormal(False)
-    return folder / "run"
-
-
-def test_evaluate_gives_the_same_perplexity_at_any_batch_size(cli, run, questions, tmp_path):
-    figures = []
-    for size in (1, 8):
-        out = tmp_path / f"{size}.json"
-        outcome = cli("evaluate", "--model", run, "--data", questions, "--batch-size", size, "--json", out)
-        assert outcome.status == 0, outcome.err
-        figures.append(json.loads(out.read_text()))
-    assert figures[0]["perplexity"] == pytest.approx(figures[1]["perplexity"], rel=1e-6)
-    assert figures[0]["accuracy"] == figures[1]["accuracy"]
-    assert figures[0]["supervised_tokens"] == sum(len(f"It is {2 * i}.\n#### {2 * i}") + 1 for i in range(40))
-    assert f"{figures[0]['perplexity']:.4f}" in outcome.out
-
-
-def test_evaluate_finds_what_the_run_itself_found(cli, tmp_path, questions):
-    """The run's last figures and a later evaluation of the saved model over the same rows agree."""
-    cli("train", "--data", questions, "--valid", questions, "--run", tmp_path / "run", "--steps", 5)
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    cli("evaluate", "--model", tmp_path / "run", "--data", questions, "--json", tmp_path / "later.json")
-    later = json.loads((tmp_path / "later.json").read_text())
-    assert later["loss"] == pytest.approx(result["valid_loss"], rel=1e-6)
-    assert later["accuracy"] == result["accuracy"]
-
-
-def test_evaluate_reads_the_built_in_test_when_no_data_is_named(cli, run):
-    outcome = cli("evaluate", "--model", run, "--limit", 20)
-    assert outcome.status == 0, outcome.err
-    assert "20 conversations" in outcome.out
-    assert re.search(r"all +\d+\.\d% of 20", outcome.out)
 
 
 def test_generate_continues_the_prompt_and_repeats_itself_with_a_seed(cli, run):

@@ -1,6 +1,7 @@
 """Lesson 09: a resumed run is the uninterrupted one, bit for bit; and a checkpoint is whole or not there."""
 
 import copy
+import errno
 import os
 import pickle
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
-from minigpt.learn.checkpoint import FILE, load_checkpoint, save_checkpoint
+from minigpt.learn.checkpoint import checkpoints, load_checkpoint, path_of, save_checkpoint
 from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.text.examples import Example
 
@@ -37,7 +38,8 @@ def train(trainer: Trainer, steps: int) -> list[float]:
 
 def tensors(trainer: Trainer) -> list[Tensor]:
     """Weights and both moments."""
-    moments = [state[name] for state in trainer.optimizer.state.values() for name in ("m", "v")]
+    states = [trainer.optimizer.state[p] for p in trainer.model.parameters()]
+    moments = [state[name] for state in states for name in ("m", "v")]
     return [p.detach().clone() for p in trainer.model.parameters()] + [moment.clone() for moment in moments]
 
 
@@ -80,16 +82,17 @@ def test_random_numbers_drawn_elsewhere_before_loading_do_not_matter(tmp_path: P
 
 
 def test_a_missing_checkpoint_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"There is no checkpoint at .*state\.pt to resume from"):
+    with pytest.raises(UserError, match=r"There is no checkpoint in .*absent to resume from"):
         load_checkpoint(tmp_path / "absent", new_trainer(seed=1))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.9, 0.999])
 def test_a_checkpoint_that_was_cut_short_is_a_sentence(tmp_path: Path, share: float) -> None:
     save_checkpoint(tmp_path, new_trainer(seed=1))
-    content = (tmp_path / FILE).read_bytes()
-    (tmp_path / FILE).write_bytes(content[: int(share * len(content))])
-    with pytest.raises(UserError, match=r"state\.pt is not a checkpoint of this model"):
+    [path] = checkpoints(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"step-00000000\.pt is not a checkpoint of this model"):
         load_checkpoint(tmp_path, new_trainer(seed=1))
 
 
@@ -118,8 +121,8 @@ def test_what_is_no_checkpoint_is_a_sentence_and_never_executed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    FOREIGN[content](tmp_path / FILE)
-    with pytest.raises(UserError, match=r"state\.pt is not a checkpoint of this model"):
+    FOREIGN[content](path_of(tmp_path, 3))
+    with pytest.raises(UserError, match=r"step-00000003\.pt is not a checkpoint of this model"):
         load_checkpoint(tmp_path, new_trainer(seed=1))
     assert not Path("executed").exists()
 
@@ -132,7 +135,7 @@ def test_a_checkpoint_of_another_model_is_a_sentence(tmp_path: Path) -> None:
 
 def write_half(state: dict, file) -> None:
     file.write(b"half of it")
-    raise OSError("No space left on device")
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def refuse(*_: object) -> None:
@@ -141,7 +144,7 @@ def refuse(*_: object) -> None:
 
 @pytest.mark.parametrize(
     ("target", "name", "failure"),
-    [(torch, "save", write_half), (os, "replace", refuse), (os, "fsync", refuse)],
+    [(torch, "save", write_half), (Path, "replace", refuse), (os, "fsync", refuse)],
     ids=["full disk", "killed before the exchange", "killed while flushing"],
 )
 def test_a_save_that_fails_leaves_the_former_checkpoint(
@@ -150,13 +153,17 @@ def test_a_save_that_fails_leaves_the_former_checkpoint(
     trainer = new_trainer(seed=1)
     train(trainer, 1)
     save_checkpoint(tmp_path, trainer)
-    former, weights = (tmp_path / FILE).read_bytes(), copy.deepcopy(trainer.model.state_dict())
+    former, weights = path_of(tmp_path, 1).read_bytes(), copy.deepcopy(trainer.model.state_dict())
     train(trainer, 1)
     with monkeypatch.context() as patch:
         patch.setattr(target, name, failure)
-        with pytest.raises((OSError, KeyboardInterrupt)):
+        with pytest.raises((UserError, KeyboardInterrupt)) as caught:
             save_checkpoint(tmp_path, trainer)
-    assert (tmp_path / FILE).read_bytes() == former
+    if caught.type is UserError:
+        assert "No space left on device" in str(caught.value)
+        assert "step-00000001.pt is as it was" in str(caught.value)
+    assert path_of(tmp_path, 1).read_bytes() == former
+    assert checkpoints(tmp_path) == [path_of(tmp_path, 1)]
     resumed = new_trainer(seed=2)
     load_checkpoint(tmp_path, resumed)
     assert resumed.step == 1
@@ -165,4 +172,60 @@ def test_a_save_that_fails_leaves_the_former_checkpoint(
     save_checkpoint(tmp_path, trainer)
     load_checkpoint(tmp_path, resumed)
     assert resumed.step == 2, "what the failed save left behind is in nobody's way"
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert sorted(tmp_path.iterdir()) == [path_of(tmp_path, 1), path_of(tmp_path, 2)]
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_the_last_checkpoints_stay_and_the_latest_is_gone_on_from(tmp_path: Path, keep: int) -> None:
+    trainer = new_trainer(seed=1)
+    for _ in range(5):
+        train(trainer, 1)
+        save_checkpoint(tmp_path, trainer, keep)
+    assert checkpoints(tmp_path) == [path_of(tmp_path, step) for step in range(6 - keep, 6)]
+    resumed = new_trainer(seed=2)
+    load_checkpoint(tmp_path, resumed)
+    assert resumed.step == 5
+    if keep > 1:
+        path_of(tmp_path, 5).write_bytes(b"broken")
+        with pytest.raises(UserError, match=r"remove it to resume from .*step-00000004\.pt"):
+            load_checkpoint(tmp_path, resumed)
+
+
+def test_no_checkpoint_is_made_of_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    """It would take the place of the last good one."""
+    trainer = new_trainer(seed=1)
+    save_checkpoint(tmp_path, trainer)
+    train(trainer, 1)
+    with torch.no_grad():
+        trainer.model.wpe.weight[3, 2] = torch.inf
+    with pytest.raises(UserError, match=r"After step 1 a weight is no number any more.*step-00000000\.pt is as it was"):
+        save_checkpoint(tmp_path, trainer)
+    assert checkpoints(tmp_path) == [path_of(tmp_path, 0)]
+
+
+def test_the_same_state_is_saved_in_the_same_bytes(tmp_path: Path) -> None:
+    """Whether it was reached at one go or loaded: else no test could compare the files."""
+    trainer = new_trainer(seed=1)
+    train(trainer, 2)
+    save_checkpoint(tmp_path / "first", trainer)
+    resumed = new_trainer(seed=2)
+    load_checkpoint(tmp_path / "first", resumed)
+    save_checkpoint(tmp_path / "second", resumed)
+    assert path_of(tmp_path / "first", 2).read_bytes() == path_of(tmp_path / "second", 2).read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["another shape", "one missing", "another kind"])
+def test_moments_of_other_parameters_are_a_sentence(tmp_path: Path, damage: str) -> None:
+    """Broadcast or left out, they would be learned with, silently."""
+    trainer = new_trainer(seed=1)
+    train(trainer, 1)
+    save_checkpoint(tmp_path, trainer)
+    state = torch.load(path_of(tmp_path, 1), weights_only=True)
+    state["m"] = {
+        "another shape": [state["m"][0][:1], *state["m"][1:]],
+        "one missing": state["m"][:-1],
+        "another kind": [state["m"][0].int(), *state["m"][1:]],
+    }[damage]
+    torch.save(state, path_of(tmp_path, 1))
+    with pytest.raises(UserError, match="is not a checkpoint of this model"):
+        load_checkpoint(tmp_path, new_trainer(seed=1))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.errors import UserError
 from minigpt.learn.log import Metrics, read_metrics
 
 
@@ -59,6 +60,29 @@ def test_a_resumed_run_writes_behind_whole_lines_only(path: Path) -> None:
     metrics.write(5, "train", loss=0.0)
     metrics.close()
     assert steps(path) == [(1, "train"), (2, "train"), (3, "train"), (4, "train"), (5, "train")]
+
+
+def test_a_run_resumed_at_its_last_step_forgets_the_evaluation_that_ends_it(path: Path) -> None:
+    """It died within that evaluation, or behind it; told anew it would stand there twice."""
+    metrics = Metrics(path, step=4)
+    metrics.write(4, "test", accuracy=0.5)
+    metrics.write(4, "valid", loss=1.0)
+    metrics.close()
+    Metrics(path, step=4, last=9).close()
+    assert steps(path)[-2:] == [(4, "test"), (4, "valid")], "an evaluation on the way stays"
+    Metrics(path, step=4, last=4).close()
+    assert steps(path) == [(1, "train"), (2, "train"), (3, "train"), (4, "train"), (2, "valid")]
+
+
+@pytest.mark.parametrize("line", ["nonsense", "[]", "{}", '{"step": "x", "split": "train", "loss": 1}', "\x80"])
+def test_a_line_that_is_no_event_is_named(path: Path, line: str) -> None:
+    """Between others; as the last it is what a crash left."""
+    whole = path.read_text()
+    path.write_bytes((whole + line).encode("latin-1"))
+    assert len(read_metrics(path)) == 5
+    path.write_bytes((line + "\n" + whole).encode("latin-1"))
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1 is not an event"):
+        read_metrics(path)
 
 
 def test_a_run_from_the_start_forgets_all_steps(path: Path) -> None:

@@ -12,7 +12,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.learn import trainer as trainer_module
 from minigpt.learn.batches import collate, step_rows
 from minigpt.learn.loss import response_nll
-from minigpt.learn.trainer import Recipe, StepReport, Trainer, learned_nll
+from minigpt.learn.trainer import NotFinite, Recipe, StepReport, Trainer, learned_nll
 from minigpt.text.examples import Example
 from tests.reference.pair import make_pair
 
@@ -161,6 +161,26 @@ def test_the_gradient_is_clipped_to_its_bound(model: GPT, monkeypatch: pytest.Mo
     report = trainer.train_step()
     assert report.grad_norm > 0.1, "reported as it was before"
     assert norms == pytest.approx([0.01], rel=1e-4)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_moves_nothing_and_names_the_rows(model: GPT, bad: float) -> None:
+    examples = ragged_examples(20)
+    trainer = Trainer(model, examples, recipe())
+    trainer.train_step()
+    with torch.no_grad():
+        model.ln_f.bias[0] = bad
+    before = [p.detach().clone() for p in model.parameters()]
+    moments = [state["v"].clone() for state in trainer.optimizer.state.values()]
+    with pytest.raises(NotFinite, match=r"At step 2 the loss is") as caught:
+        trainer.train_step()
+    rows = step_rows(2, 8, 20, seed=1)
+    assert caught.value.sources == [examples[i].source for i in rows]
+    assert all(source in str(caught.value) for source in caught.value.sources)
+    assert trainer.step == 1
+    assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(before, model.parameters(), strict=True))
+    assert all(torch.equal(a, s["v"]) for a, s in zip(moments, trainer.optimizer.state.values(), strict=True))
+    assert all(p.grad is None for p in model.parameters())
 
 
 def reference_losses(theirs: nn.Module, examples: list[Example], r: Recipe) -> list[float]:

@@ -1,5 +1,6 @@
 """Lesson 11: what fits into T_max, what is cut so that it does, and what is refused."""
 
+import json
 from typing import Literal
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from minigpt.errors import UserError
 from minigpt.text.examples import Example, fit, lengths
-from minigpt.text.records import Conversation
+from minigpt.text.records import BadRow, Conversation
 from minigpt.text.template import TEMPLATES, ChatML, Documents, Message, load_template
 from minigpt.text.tokenizer import ByteTokenizer
 
@@ -95,7 +96,7 @@ def test_the_first_ten_refused_rows_are_named_and_the_others_counted() -> None:
 
 def test_a_text_that_cannot_be_encoded_is_refused_by_its_line() -> None:
     row = conversation("ab", "x\ud800", source="d.jsonl, line 7")
-    with pytest.raises(UserError, match=r"d\.jsonl, line 7: The text holds a lone surrogate"):
+    with pytest.raises(UserError, match=r"d\.jsonl, line 7: message 2 \(assistant\) holds a lone surrogate"):
         fit([conversation("a", "b"), row], DOCUMENTS, 64)
 
 
@@ -140,9 +141,41 @@ def test_what_is_left_is_the_most_recent_turns_that_fit(
     assert fitted.answers_cut == any(supervised[t_max:])
 
 
-def test_lengths_count_what_is_asked_and_what_is_answered() -> None:
-    """N_A counts each answer with its end token; N_Q all else, BOS and SEP among it."""
-    fitted = fit([conversation("abc", "xyz"), conversation("d", "uv", "e", "w")], DOCUMENTS, 64)
-    counted = lengths(fitted.examples)
-    assert (counted.rows, counted.asked, counted.answered) == (2, 5 + 5, 4 + 5)
-    assert counted.asked + counted.answered == sum(len(row.ids) for row in fitted.examples)
+def test_refused_rows_are_listed_with_their_reasons_and_the_others_kept() -> None:
+    rows = [
+        conversation("abc", "xyz", source="d.jsonl, line 1"),
+        conversation("abcdef", "x", source="d.jsonl, line 2"),
+        conversation("ab", "x\ud800", source="d.jsonl, line 3"),
+        conversation("a", "b", source="d.jsonl, line 4"),
+        conversation("a", "b", "cé", source="d.jsonl, line 5"),
+    ]
+    already = BadRow("before", "listed", "{}")
+    bad = [already]
+    fitted = fit(rows, DOCUMENTS, 8, bad=bad)
+    assert [row.source for row in fitted.examples] == ["d.jsonl, line 1", "d.jsonl, line 4"]
+    assert fitted.conversations == [rows[0], rows[3]]
+    assert (fitted.turns_dropped, fitted.answers_cut) == (0, 1)
+    assert bad[0] == already
+    assert [(row.source, row.reason) for row in bad[1:]] == [
+        ("d.jsonl, line 2", "no token of the answer fits into 8 tokens."),
+        ("d.jsonl, line 3", "message 2 (assistant) holds a lone surrogate, which is half of a character."),
+        ("d.jsonl, line 5", "the conversation ends with a user turn; one to learn from must end with the assistant."),
+    ]
+    assert [json.loads(row.text)["messages"] for row in bad[1:]] == [rows[i].messages for i in (1, 2, 4)]
+    assert "é" in bad[3].text
+
+
+def test_a_refused_row_leaves_no_trace_in_the_counts() -> None:
+    """Its turns were dropped in vain: it is not among the rows whose loss they are."""
+    bad: list[BadRow] = []
+    fitted = fit([conversation("a", "b", "abcdefgh", "x")], DOCUMENTS, 8, bad=bad)
+    assert (len(bad), len(fitted.examples), str(fitted)) == (1, 0, "all fit")
+
+
+def test_lengths_are_of_the_texts_alone_row_by_row() -> None:
+    """Q_i takes the system's words with the user's; no role's name, separator or end token is counted."""
+    rows = [conversation("abc", "xy"), conversation("d", "uvw", "eệ", "z", system="sys")]
+    counted = lengths(rows, ByteTokenizer())
+    assert (counted.asked, counted.answered) == ([3, 3 + 1 + 4], [2, 3 + 1])
+    assert counted.totals == (3 + 8, 2 + 4)
+    assert lengths([], ByteTokenizer()).totals == (0, 0)

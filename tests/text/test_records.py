@@ -1,12 +1,23 @@
-"""Lesson 11: the four formats of a row, and a file's mistakes by line."""
+"""Lesson 11: the five formats of a row, and a file's mistakes by line."""
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
 from minigpt.errors import UserError
-from minigpt.text.records import read_conversations, read_row
+from minigpt.text.records import (
+    BUILTIN,
+    BadRow,
+    Conversation,
+    data_names,
+    data_sha256,
+    read_conversations,
+    read_row,
+    refuse,
+    repeated,
+)
 
 GOOD = {"prompt": "hỏi", "completion": "đáp"}
 
@@ -22,6 +33,15 @@ def turn(user: str, assistant: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
 
 
+def system(text: str) -> dict[str, str]:
+    return {"role": "system", "content": text}
+
+
+def shared(*said: tuple[object, object]) -> dict[str, list]:
+    """A row as ShareGPT has it."""
+    return {"conversations": [{"from": who, "value": text} for who, text in said]}
+
+
 @pytest.mark.parametrize(
     ("row", "messages"),
     [
@@ -31,11 +51,21 @@ def turn(user: str, assistant: str) -> list[dict[str, str]]:
         ({"prompt": "P", "completion": "C"}, turn("P", "C")),
         ({"question": "Q", "answer": "A #### 7"}, turn("Q", "A #### 7")),
         ({"messages": turn("u", "a") + turn("v", "b")}, turn("u", "a") + turn("v", "b")),
-        (
-            {"messages": [{"role": "system", "content": "s"}, *turn("u", "a")]},
-            [{"role": "system", "content": "s"}, *turn("u", "a")],
-        ),
+        ({"messages": [system("s"), *turn("u", "a")]}, [system("s"), *turn("u", "a")]),
         ({"messages": [{**message, "name": "x"} for message in turn("u", "a")], "id": 1}, turn("u", "a")),
+        (shared(("human", "u"), ("gpt", "a"), ("human", "v"), ("gpt", "b")), turn("u", "a") + turn("v", "b")),
+        (shared(("system", "s"), ("human", "u"), ("gpt", "a")), [system("s"), *turn("u", "a")]),
+        (shared(("user", "u"), ("assistant", "a")), turn("u", "a")),
+        ({**shared(("human", "u"), ("gpt", "a")), "id": "x", "source": "y"}, turn("u", "a")),
+        ({"prompt": turn("u", "a")[:1], "completion": turn("u", "a")[1:]}, turn("u", "a")),
+        (
+            {"prompt": [system("s"), *turn("u", "a"), *turn("v", "b")[:1]], "completion": turn("v", "b")[1:]},
+            [system("s"), *turn("u", "a"), *turn("v", "b")],
+        ),
+        (
+            {"prompt": turn("u", "a")[:1], "completion": turn("v", "a")[1:] + turn("w", "b")},
+            turn("u", "a") + turn("w", "b"),
+        ),
     ],
 )
 def test_each_format_is_told_by_its_keys(row: dict, messages: list[dict[str, str]]) -> None:
@@ -48,7 +78,10 @@ def test_each_format_is_told_by_its_keys(row: dict, messages: list[dict[str, str
         ([1, 2], "is not a JSON object"),
         ("text", "is not a JSON object"),
         ({}, "has the keys of an empty object; expected are"),
-        ({"text": "x"}, 'has the keys \'text\'; expected are "messages"; "instruction" and "output"'),
+        (
+            {"text": "x"},
+            'has the keys \'text\'; expected are "messages"; "conversations"; "instruction" and "output"; ',
+        ),
         ({"prompt": "P"}, "has the keys 'prompt'"),
         ({"prompt": 1, "completion": "C"}, '"prompt" is not text'),
         ({"question": "Q", "answer": None}, '"answer" is not text'),
@@ -66,6 +99,29 @@ def test_each_format_is_told_by_its_keys(row: dict, messages: list[dict[str, str
             {"messages": [*turn("u", "a"), {"role": "user", "content": "v"}]},
             "ends with a user turn; a training conversation must end with the assistant",
         ),
+        (
+            {"messages": [*turn("u", "a"), system("s"), *turn("v", "b")]},
+            "message 3 is a system message; only the first",
+        ),
+        ({"messages": [*turn("u", "a")[:1], *turn("v", "b")]}, "two user turns follow one another"),
+        ({"messages": [*turn("u", "a"), *turn("v", "b")[1:]]}, "two assistant turns follow one another"),
+        ({"messages": turn("u", "a")[1:]}, "the assistant speaks before the user"),
+        ({"messages": [system("s")]}, "there is no user turn"),
+        (shared(("human", "u"), ("tool", "x"), ("gpt", "a")), "message 2 has the role 'tool'; the roles are"),
+        (shared(("human", "u"), (["gpt"], "a")), r"message 2 has the role \['gpt'\]; the roles are"),
+        (shared(("human", "u"), (None, "a")), "message 2 has the role None; the roles are"),
+        (shared((1, "u"), ("gpt", "a")), "message 1 has the role 1; the roles are"),
+        (shared(("human", "u"), ("gpt", None)), r"message 2 \(assistant\) has no text as its content"),
+        (shared(("human", "u"), ("gpt", "a"), ("human", "v")), "ends with a user turn"),
+        (shared(("human", "u"), ("system", "s"), ("gpt", "a")), "message 2 is a system message"),
+        (shared(), "there is no user turn"),
+        ({"conversations": "hi"}, r'"conversations" must be a list of \{"from", "value"\}'),
+        ({"conversations": turn("u", "a")}, "message 1 has the role None"),
+        ({"prompt": turn("u", "a")[:1], "completion": "a"}, '"completion" must be a list'),
+        ({"prompt": "u", "completion": turn("u", "a")[1:]}, '"completion" is not text'),
+        ({"prompt": turn("u", "a"), "completion": turn("v", "b")[:1]}, "ends with a user turn"),
+        ({"prompt": turn("u", "a")[:1], "completion": []}, "ends with a user turn"),
+        ({"prompt": "\ud800", "completion": "C"}, r"message 1 \(user\) holds a lone surrogate"),
     ],
 )
 def test_a_row_that_is_none_is_refused_in_words(row: object, sentence: str) -> None:
@@ -145,3 +201,121 @@ def test_a_file_without_a_row_is_refused_by_name(tmp_path: Path, content: str) -
     empty.write_text(content)
     with pytest.raises(UserError, match=r"empty\.jsonl holds no row"):
         read_conversations([full, empty])
+
+
+BAD = [
+    ('{"prompt": "P", "compl', "is not JSON ("),
+    ('{"text":  "\\u00e9"}', "has the keys 'text'; expected are"),
+    ('{"prompt": "P", "completion": "\\ud800"}', "message 2 (assistant) holds a lone surrogate"),
+    ("[]", "is not a JSON object."),
+]
+
+
+def test_bad_rows_are_listed_as_they_stand_and_the_others_kept_in_order(tmp_path: Path) -> None:
+    rows = [{**GOOD, "kind": str(i)} for i in range(len(BAD) + 1)]
+    mixed = [line for row, (bad, _) in zip(rows, BAD, strict=False) for line in (row, bad)]
+    first, second = write(tmp_path / "a.jsonl", *mixed, rows[-1]), write(tmp_path / "b.jsonl", BAD[1][0], GOOD)
+    already = BadRow("before", "listed", "{}")
+    bad = [already]
+    read = read_conversations([first, second], bad)
+    assert [(row.source, row.kind) for row in read] == [
+        *((f"{first}, line {2 * i + 1}", str(i)) for i in range(len(rows))),
+        (f"{second}, line 2", "all"),
+    ]
+    assert bad[0] == already
+    assert [(row.source, row.text) for row in bad[1:]] == [
+        *((f"{first}, line {2 * i + 2}", text) for i, (text, _) in enumerate(BAD)),
+        (f"{second}, line 1", BAD[1][0]),
+    ]
+    for row, (_, reason) in zip(bad[1:], BAD, strict=False):
+        assert row.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD)
+def test_a_bad_row_is_refused_by_its_line_where_there_is_no_list(tmp_path: Path, text: str, reason: str) -> None:
+    path = write(tmp_path / "a.jsonl", GOOD, text)
+    with pytest.raises(UserError) as caught:
+        read_conversations([path])
+    assert str(caught.value).startswith(f"{path}, line 2: {reason}")
+
+
+def test_a_file_of_bad_rows_alone_gives_none_and_lists_all(tmp_path: Path) -> None:
+    """It does hold rows, so it is no mistake by itself; that nothing is left is told by who needs some."""
+    bad: list[BadRow] = []
+    assert read_conversations([write(tmp_path / "a.jsonl", *[{}] * 25)], bad) == []
+    assert len(bad) == 25
+
+
+def test_a_file_that_cannot_be_read_is_refused_even_where_bad_rows_are_listed(tmp_path: Path) -> None:
+    for content, said in (("", "holds no row"), ('[{"a"', "is not JSON from here on")):
+        (tmp_path / "a.json").write_text(content)
+        with pytest.raises(UserError, match=rf"a\.json.* {said}"):
+            read_conversations([tmp_path / "a.json"], [])
+
+
+def test_advice_stands_behind_the_mistakes_and_nothing_is_said_without_any() -> None:
+    refuse([], "Do this.")
+    with pytest.raises(UserError, match=r"^line 1: is bad\.\nDo this\.$"):
+        refuse([BadRow("line 1", "is bad.", "")], "Do this.")
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_alpaca_comes_as_an_array_too(tmp_path: Path, indent: int | None, zipped: bool) -> None:
+    """The official file is one array; the bad element is named by its line, with its text as it stands there."""
+    rows = [{"instruction": f"I{i}", "input": "X" * i, "output": "đáp\u2028"} for i in range(3)]
+    rows.insert(1, {"instruction": "I", "output": ""})
+    content = json.dumps(rows, indent=indent, ensure_ascii=False).encode()
+    path = tmp_path / "alpaca.json"
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    bad: list[BadRow] = []
+    read = read_conversations([path], bad)
+    lines = [2, 7, 11, 16] if indent else [1, 1, 1, 1]
+    assert [row.messages for row in read] == [
+        turn("I0", "đáp\u2028"),
+        turn("I1\n\nX", "đáp\u2028"),
+        turn("I2\n\nXX", "đáp\u2028"),
+    ]
+    assert [row.source for row in read] == [f"{path}, line {lines[i]}" for i in (0, 2, 3)]
+    assert [(row.source, row.reason) for row in bad] == [
+        (f"{path}, line {lines[1]}", "message 2 (assistant) is empty.")
+    ]
+    assert json.loads(bad[0].text) == rows[1]
+    assert bad[0].text in content.decode()
+
+
+@pytest.mark.parametrize("value", [None, 3, ["x"]])
+def test_a_kind_that_is_no_text_is_one_all_the_same(tmp_path: Path, value: object) -> None:
+    """Kinds are sorted and printed beside one another."""
+    read = read_conversations([write(tmp_path / "a.jsonl", {**GOOD, "kind": value})])
+    assert read[0].kind == ("all" if value is None else str(value))
+
+
+def test_repeated_rows_are_those_with_every_word_the_same() -> None:
+    """Of the first list, in its order, each time they stand there; wherever they come from, and of whatever kind."""
+    known = [Conversation(turn("u", "a"), "t, line 1", "x"), Conversation(turn("v", "b") + turn("w", "c"), "t, line 2")]
+    rows = [
+        Conversation(turn("v", "b") + turn("w", "c"), "h, line 1"),
+        Conversation(turn("v", "b"), "h, line 2"),
+        Conversation(turn("u", "a "), "h, line 3"),
+        Conversation([system("u"), *turn("u", "a")], "h, line 4"),
+        Conversation(turn("u", "a"), "h, line 5"),
+        Conversation(turn("u", "a"), "h, line 6"),
+    ]
+    assert [row.source for row in repeated(rows, iter(known))] == ["h, line 1", "h, line 5", "h, line 6"]
+    assert repeated(known, []) == []
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_builtin_stands_for_the_file_of_the_split(split: str) -> None:
+    names = data_names(["a.jsonl", "builtin", "hf:owner/name"], split)
+    assert names == ["a.jsonl", str(BUILTIN / f"{split}.jsonl"), "hf:owner/name"]
+    assert Path(names[1]).is_file()
+
+
+def test_a_files_checksum_changes_with_a_byte(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", GOOD)
+    before = data_sha256(path)
+    assert data_sha256(str(path)) == before
+    write(path, {**GOOD, "kind": "x"})
+    assert data_sha256(path) != before

@@ -1,0 +1,48 @@
+"""Whether a run fits, before it starts; and what to say when it did not. Read with lesson 10."""
+
+import os
+
+import torch
+
+from minigpt.errors import UserError
+from minigpt.learn.batches import used_length
+from minigpt.learn.trainer import Trainer
+from minigpt.measure.cost import activation_bytes, training_bytes
+
+ADVICE = "Less is needed with --micro-batch-size 1, a smaller --max-length, a smaller --size or --dtype bfloat16."
+
+
+def estimate(trainer: Trainer) -> int:
+    """Weights, gradients, moments, and the activations of a micro-batch of the longest rows."""
+    config, most = trainer.model.config, trainer.recipe.micro_batch_size
+    longest = sorted(map(used_length, trainer.whole or trainer.examples))[-most:]
+    learned = sorted(sum(row.supervised) for row in trainer.whole or trainer.examples)[-most:]
+    return training_bytes(config) + activation_bytes(config, len(longest) * longest[-1], sum(learned))
+
+
+def device_bytes(device: torch.device) -> int:
+    """What the device has in all."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_memory(trainer: Trainer) -> None:
+    """UserError if the estimate is more than the device has."""
+    needed, there = estimate(trainer), device_bytes(trainer.model.device)
+    if needed > there:
+        raise UserError(
+            f"This run needs about {needed / 2**30:,.1f} GiB and the {trainer.model.device.type} has "
+            f"{there / 2**30:,.1f} GiB. {ADVICE}"
+        )
+
+
+def out_of_memory(error: Exception, trainer: Trainer) -> Exception:
+    """The sentence for an error that says that memory ran out; any other error as it is."""
+    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        return error
+    device = trainer.model.device
+    return UserError(
+        f"Memory ran out after step {trainer.step}: the estimate was {estimate(trainer) / 2**30:,.1f} GiB, and the "
+        f"{device.type} has {device_bytes(device) / 2**30:,.1f} GiB. {ADVICE}"
+    )

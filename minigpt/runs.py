@@ -1,0 +1,169 @@
+"""A run's folder: whose it is, what it was asked for, and what was changed on its way. Read with lesson 09."""
+
+import fcntl
+import json
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from itertools import count
+from pathlib import Path
+
+from minigpt.errors import UserError
+
+# What a run cannot change on its way: its rows, its tokens, the shape of its model.
+FIXED = ("init", "size", "data", "skip_bad", "valid", "template", "tokenizer", "max_length", "seed")
+# What changes how a step is computed or what is told of it, and nothing that is learned, but for the last digits.
+FREE = ("device", "dtype", "compile", "micro_batch_size", "checkpoint_every", "keep", "eval_every", "accuracy_rows")
+STORY = ("run", "resume", "repeat")  # not what was asked for, but how
+
+
+def new_folder(run: Path | None, name: str) -> Path:
+    """A folder that nothing was in: `run`, or the next free number under runs/."""
+    for folder in [run] if run else (Path("runs") / f"{name}-{n}" for n in count(1)):
+        try:
+            folder.mkdir(parents=True, exist_ok=run is not None and not any(folder.glob("*")))
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{folder} cannot be made: {error.strerror}.") from None
+    raise UserError(f"{run} is there already; choose another --run, or go on with it by --resume.")
+
+
+def write_options(folder: Path, values: dict) -> None:
+    """options.json: what this run was asked for, enough to repeat it; replaced at once, so it is always whole."""
+    aside = folder / "options.json.new"
+    aside.write_text(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.replace(folder / "options.json")
+
+
+def read_options(folder: Path) -> dict:
+    """What options.json holds; UserError for a folder that is no run's."""
+    path = folder / "options.json"
+    try:
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); {folder} is not the folder of a run.") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} does not hold a run's options: {error}.") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} does not hold a run's options.")
+    return values
+
+
+def as_arguments(options: type, values: dict, leaving_out: Collection[str]) -> list[str]:
+    """options.json's values as a command line gives them, to be read and checked like one."""
+    arguments = []
+    for field in fields(options):
+        if field.name in leaving_out or values.get(field.name) is None:
+            continue
+        name, value = field.name.replace("_", "-"), values[field.name]
+        if isinstance(value, bool):
+            arguments.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            arguments += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return arguments
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Options that are not what they were when a run began: what each was, and what it is now."""
+
+    earlier: dict
+    found: dict[str, tuple]
+    repeating: bool
+
+    @classmethod
+    def between(cls, earlier: dict, now: dict, repeating: bool) -> "Changes":
+        """UserError for a change that would make another run of it."""
+        now = json.loads(json.dumps(now, default=str))  # as options.json spells it
+        found = {k: (earlier.get(k), v) for k, v in now.items() if k not in STORY and earlier.get(k) != v}
+        for name, (was, becomes) in found.items():
+            option = f"--{name.replace('_', '-')}"
+            if repeating and name not in FREE:
+                raise UserError(f"{option} was {was!r} in the run to repeat; with {becomes!r} it would be another run.")
+            if name in FIXED:
+                raise UserError(
+                    f"{option} was {was!r} when the run began and cannot become {becomes!r} on the way; "
+                    "begin a new run, with --init to go on from this one's weights."
+                )
+        if repeating and earlier.get("changes"):
+            first = earlier["changes"][0]
+            raise UserError(
+                f"The run to repeat was changed on its way: {first.get('option')} at step {first.get('step')}; "
+                "no run that keeps to its options gives the same."
+            )
+        return cls(earlier, found, repeating)
+
+    def check_files(self, now: dict) -> None:
+        """UserError if the data or the weights to start from are no longer what the run began with."""
+        for key in ("sha256", "init_sha256"):
+            was = self.earlier.get(key, {})
+            if differing := [name for name in was if was[name] != now[key].get(name)]:
+                raise UserError(
+                    f"{', '.join(differing)} changed since the run began (its SHA-256 is another); "
+                    "what follows would not be that run."
+                )
+        if self.repeating and (was := (self.earlier.get("version"), self.earlier.get("torch"))) != (
+            now["version"],
+            now["torch"],
+        ):
+            print(
+                f"The run was made with minigpt {was[0]} and torch {was[1]}, this is {now['version']} and "
+                f"{now['torch']}: the last digits may differ."
+            )
+
+    def recorded(self, story: dict, step: int) -> dict:
+        """options.json for a run that goes on with these changes."""
+        new = [{"step": step, "option": k, "from": was, "to": is_now} for k, (was, is_now) in self.found.items()]
+        return story | {"changes": [*self.earlier.get("changes", []), *new]}
+
+    def in_words(self, step: int) -> str:
+        said = []
+        for name, (was, becomes) in self.found.items():
+            follows = (
+                "what is learned stays the same, but for the last digits"
+                if name in FREE
+                else f"from step {step + 1} on it learns otherwise than the run as it began"
+            )
+            said.append(f"changed --{name.replace('_', '-')} {was} to {becomes}: {follows}")
+        return "\n".join(said)
+
+
+@dataclass
+class Lock:
+    """Keeps a second process out of a run's folder while this one works in it.
+
+    The file `lock` says whose it is; the operating system lets go of it when its owner dies, however that happens, so
+    one that was left behind is no obstacle.
+    """
+
+    folder: Path
+
+    def __enter__(self) -> "Lock":
+        path = self.folder / "lock"
+        while True:
+            try:
+                self._file = path.open("a+")
+            except OSError as error:
+                raise UserError(f"{path} cannot be written: {error.strerror}.") from None
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.seek(0)
+                owner = self._file.read().strip() or "another process"
+                self._file.close()
+                raise UserError(
+                    f"{self.folder} is in use by process {owner}; wait until it ends, or stop it."
+                ) from None
+            if path.exists() and path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
+                break
+            self._file.close()  # its former owner took the file away just before it became ours
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        (self.folder / "lock").unlink(missing_ok=True)
+        self._file.close()

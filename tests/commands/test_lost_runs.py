@@ -1,0 +1,309 @@
+"""A run that is stopped, killed, changed, repeated, or taken over by another process."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from minigpt import command, train
+from minigpt.learn.checkpoint import checkpoints
+from minigpt.learn.trainer import Trainer
+from minigpt.runs import Lock
+from tests.commands.conftest import write_questions
+from tests.commands.test_mistakes import source_on_path
+from tests.faults import inject, outcome
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+# Micro-batches of 2, 2 and 1 rows; 38 rows to learn from, so that epochs end within a step.
+ASKED = ("--steps", 9, "--batch-size", 5, "--micro-batch-size", 2, "--accuracy-rows", 2, "--eval-every", 4)
+
+
+def stop_before(monkeypatch: pytest.MonkeyPatch, step: int, *signals: signal.Signals) -> None:
+    """These signals reach the process while it is about to take this step."""
+    train_step = Trainer.train_step
+
+    def interrupted(trainer: Trainer):
+        if trainer.step == step - 1:
+            for number in signals:
+                signal.raise_signal(number)
+        return train_step(trainer)
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_run_stopped_twice_ends_in_the_bytes_of_one_never_stopped(cli, tmp_path, questions, monkeypatch, dtype):
+    """Weights, moments, losses, gradients' norms, rates, samples: with accumulation, within an epoch, at any step."""
+    options = ("--data", questions, *ASKED, "--dtype", dtype)
+    assert cli("train", *options, "--run", tmp_path / "whole").status == 0
+    args = (*options, "--run", tmp_path / "parts")
+    for step, number in ((3, signal.SIGINT), (8, signal.SIGTERM)):
+        with monkeypatch.context() as patch:
+            stop_before(patch, step, number)
+            stopped = cli("train", *args)
+        assert stopped.status == 128 + number
+        assert f"Stopped after step {step}. To go on: python -m minigpt.train --resume --run" in stopped.out
+        assert (tmp_path / "parts" / "loss.png").exists()
+        assert checkpoints(tmp_path / "parts" / "checkpoint")[-1].name == f"step-{step:08d}.pt"
+        monkeypatch.chdir(tmp_path)
+        args = ("--resume", "--run", tmp_path / "parts")
+    assert cli("train", *args).status == 0
+    whole, parts = outcome(tmp_path / "whole"), outcome(tmp_path / "parts")
+    for what in whole:
+        assert parts[what] == whole[what], what
+    steps = [event["step"] for event in parts["events"] if event["split"] == "train"]
+    assert steps == list(range(1, 10))
+
+
+def test_a_second_ctrl_c_ends_at_once(cli, tmp_path, questions, monkeypatch):
+    stop_before(monkeypatch, 3, signal.SIGINT, signal.SIGINT)
+    stopped = cli("train", "--data", questions, *ASKED, "--run", tmp_path / "run")
+    assert stopped.status == 130
+    assert "To go on" not in stopped.out
+    assert checkpoints(tmp_path / "run" / "checkpoint") == []
+    assert not (tmp_path / "run" / "lock").exists()
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was stopped after four of its nine steps, with its data beside it."""
+    folder = tmp_path_factory.mktemp("once")
+    data = write_questions(folder / "questions.jsonl")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_before(patch, 4, signal.SIGINT)
+        patch.setattr(sys, "argv", ["train", "--data", str(data), *map(str, ASKED), "--run", str(folder / "stopped")])
+        with pytest.raises(SystemExit):
+            command.run(train.Options, train.main, "train", train.saved)
+    torch.set_flush_denormal(False)
+    return folder / "stopped"
+
+
+@pytest.fixture
+def stopped(once: Path, tmp_path: Path) -> Path:
+    """A copy of it, to go on with."""
+    shutil.copytree(once, tmp_path / "stopped")
+    return tmp_path / "stopped"
+
+
+def resume(cli, run: Path, *changes: object):
+    return cli("train", "--resume", "--run", run, *changes)
+
+
+def test_a_run_that_died_before_its_first_checkpoint_begins_anew(cli, once, stopped):
+    for path in checkpoints(stopped / "checkpoint"):
+        path.unlink()
+    assert resume(cli, stopped).status == 0
+    expected = outcome(stopped)
+    shutil.rmtree(stopped)
+    shutil.copytree(once, stopped)
+    assert resume(cli, stopped).status == 0
+    assert outcome(stopped) == expected
+
+
+def test_a_run_that_died_while_its_result_was_written_is_finished_by_resuming_it(cli, stopped):
+    """Between the last step's checkpoint and result.json; its last evaluation is not told twice."""
+    assert resume(cli, stopped).status == 0
+    expected = outcome(stopped)
+    (stopped / "result.json").unlink()
+    again = resume(cli, stopped)
+    assert again.status == 0, again.err
+    assert (stopped / "result.json").exists()
+    assert outcome(stopped) == expected
+    finished = resume(cli, stopped)
+    assert finished.status == 2
+    assert "is finished: it took its 9 steps" in finished.err
+
+
+def test_a_finished_run_goes_on_where_more_steps_are_asked_for(cli, stopped):
+    resume(cli, stopped)
+    longer = resume(cli, stopped, "--steps", 11)
+    assert longer.status == 0, longer.err
+    assert "changed --steps 9 to 11: from step 10 on it learns otherwise" in longer.out
+    events = outcome(stopped)["events"]
+    assert [event["step"] for event in events if event["split"] == "train"] == list(range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("--lr", 1e-4), "changed --lr 0.003 to 0.0001: from step 5 on it learns otherwise"),
+        (("--micro-batch-size", 5), "changed --micro-batch-size 2 to 5: what is learned stays the same"),
+        (("--weight-decay", 0), "changed --weight-decay 0.1 to 0.0: from step 5"),
+    ],
+    ids=str,
+)
+def test_a_changed_option_is_told_with_what_follows_and_written_down(cli, stopped, change, said):
+    changed = resume(cli, stopped, *change)
+    assert changed.status == 0, changed.err
+    assert said in changed.out
+    told = json.loads((stopped / "options.json").read_text())
+    name = change[0][2:].replace("-", "_")
+    assert told[name] == change[1]
+    assert [(c["step"], c["option"], c["to"]) for c in told["changes"]] == [(4, name, change[1])]
+
+
+def test_a_changed_decay_and_rate_are_what_the_optimiser_goes_on_with(cli, stopped, monkeypatch):
+    seen = []
+    train_step = Trainer.train_step
+
+    def watched(trainer: Trainer):
+        report = train_step(trainer)
+        seen.append((trainer.optimizer.param_groups[0]["weight_decay"], report.lr))
+        return report
+
+    monkeypatch.setattr(Trainer, "train_step", watched)
+    resume(cli, stopped, "--weight-decay", 0.5, "--lr", 1e-5)
+    assert {decay for decay, _ in seen} == {0.5}
+    assert max(lr for _, lr in seen) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("--seed", 3), "--seed was 0 when the run began and cannot become 3"),
+        (("--template", "alpaca"), "--template was 'chatml'"),
+        (("--data", "builtin"), "--data was ["),
+        (("--steps", 2), "has already taken 4 steps; --steps 2 lies behind it"),
+        (("--epochs", 2), "--steps and --epochs say the same thing"),
+        (("--lr", "fast"), "--lr is 'fast'; it takes a number"),
+        (("--repeat", "x"), "give one of them"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_changed_on_the_way_is_refused_and_nothing_lost(cli, stopped, change, said):
+    before = outcome_so_far(stopped)
+    refused = resume(cli, stopped, *change)
+    assert refused.status == 2
+    assert said in refused.err
+    assert "Traceback" not in refused.err
+    assert outcome_so_far(stopped) == before
+
+
+def outcome_so_far(run: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+
+
+def test_a_run_whose_data_has_changed_is_not_resumed(cli, once, stopped):
+    data = once.parent / "questions.jsonl"
+    content = data.read_text()
+    try:
+        data.write_text(content + '{"question": "new?", "answer": "yes"}\n')
+        refused = resume(cli, stopped)
+    finally:
+        data.write_text(content)
+    assert refused.status == 2
+    assert "questions.jsonl changed since the run began" in refused.err
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"steps": "many"}', '{"data": 3}', '{"size": "vast"}'])
+def test_options_that_are_none_are_a_sentence(cli, stopped, text):
+    (stopped / "options.json").write_text(text)
+    refused = resume(cli, stopped)
+    assert refused.status == 2
+    assert refused.out == ""
+    assert "Traceback" not in refused.err
+
+
+def test_a_run_is_repeated_to_the_same_losses(cli, stopped, tmp_path):
+    resume(cli, stopped)
+    again = cli("train", "--repeat", stopped, "--run", tmp_path / "again")
+    assert again.status == 0, again.err
+    first, second = outcome(stopped), outcome(tmp_path / "again")
+    assert second["model"] == first["model"]
+    assert second["events"] == first["events"]
+    assert second["samples"] == first["samples"]
+    named = cli("train", "--repeat", stopped)
+    assert named.status == 0
+    assert (tmp_path / "runs" / "questions-tiny-1" / "result.json").exists()
+
+
+def test_a_fine_tuned_run_is_repeated_only_from_the_same_weights(cli, stopped, tmp_path, questions):
+    resume(cli, stopped)
+    options = ("--data", questions, "--steps", 2, "--accuracy-rows", 1)
+    cli("train", "--init", stopped, *options, "--run", tmp_path / "tuned")
+    assert cli("train", "--repeat", tmp_path / "tuned", "--run", tmp_path / "same").status == 0
+    assert outcome(tmp_path / "same")["model"] == outcome(tmp_path / "tuned")["model"]
+    weights = stopped / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    refused = cli("train", "--repeat", tmp_path / "tuned", "--run", tmp_path / "other")
+    assert refused.status == 2
+    assert "model.safetensors changed since the run began" in refused.err
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("change", [("--lr", 1e-4), ("--seed", 3), ("--steps", 10)], ids=str)
+def test_a_repetition_is_no_place_for_changes(cli, stopped, change):
+    refused = cli("train", "--repeat", stopped, *change)
+    assert refused.status == 2
+    assert f"{change[0]} was" in refused.err
+    assert "it would be another run" in refused.err
+
+
+def test_a_run_that_was_changed_on_its_way_is_not_repeated(cli, stopped):
+    resume(cli, stopped, "--lr", 1e-4)
+    refused = cli("train", "--repeat", stopped)
+    assert refused.status == 2
+    assert "was changed on its way: lr at step 4" in refused.err
+
+
+def test_a_second_process_is_kept_out_and_a_lock_left_behind_is_no_obstacle(cli, stopped):
+    with Lock(stopped):
+        refused = resume(cli, stopped)
+        assert refused.status == 2
+        assert f"is in use by process {os.getpid()}" in refused.err
+    assert not (stopped / "lock").exists()
+    (stopped / "lock").write_text("999999\n")
+    assert resume(cli, stopped).status == 0
+    assert not (stopped / "lock").exists()
+
+
+def test_numbers_gone_bad_stop_the_run_before_they_are_learned(cli, tmp_path, questions):
+    """A rate that throws the weights out of float32's range."""
+    wild = ("--lr", 1e30, "--warmup-steps", 0, "--pretrain-steps", 0, "--checkpoint-every", 1)
+    stopped = cli("train", "--data", questions, *ASKED, *wild, "--run", tmp_path / "wild")
+    assert stopped.status == 2
+    assert "Traceback" not in stopped.err
+    run = tmp_path / "wild"
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    last = max(event["step"] for event in events if event["split"] == "train")
+    assert f"At step {last + 1} the loss is" in stopped.err
+    assert stopped.err.count("questions.jsonl, line") == 5, "the rows of the batch"
+    assert checkpoints(run / "checkpoint")[-1].name == f"step-{last:08d}.pt" in stopped.err
+    assert "NaN" not in (run / "metrics.jsonl").read_text()
+    assert "--resume --run" in stopped.err
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))
+from minigpt import command, train
+command.run(train.Options, train.main, "train", train.saved)
+"""
+
+
+def test_a_full_disk_is_a_sentence_and_the_former_checkpoint_stays(stopped):
+    """No file may grow beyond 4 MB, and a checkpoint has 12."""
+    before = outcome_so_far(stopped / "checkpoint")
+    args = [sys.executable, "-c", LIMITED, "--resume", "--run", str(stopped), "--checkpoint-every", "1"]
+    done = subprocess.run(args, cwd=stopped.parent, env=source_on_path(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "The checkpoint of step 5 cannot be written" in done.stderr
+    assert "step-00000004.pt is as it was" in done.stderr
+    assert outcome_so_far(stopped / "checkpoint") == before
+
+
+def test_killed_at_random_instants_it_ends_in_the_same_bytes(tmp_path):
+    """The short form of `python -m tests.faults --kills 50`."""
+    told = inject(kills=4, seed=0, folder=tmp_path)
+    print(told)
+    assert told["kills"] == 4

@@ -1,0 +1,126 @@
+"""Kill a training process at random instants, again and again: python -m tests.faults --kills 50
+
+The run checkpoints at every step. After each kill its folder must hold a whole checkpoint, and what is resumed to the
+end must be, byte for byte, what was never killed.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from minigpt import command, train
+from minigpt.learn.checkpoint import INCOMING, checkpoints
+from minigpt.learn.log import read_metrics
+
+STEPS = 24
+
+
+def run_train(args: list[str], log: Path) -> None:
+    """What `python -m minigpt.train` does, in a process that has its imports behind it."""
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    torch.set_num_threads(1)
+    sys.argv = ["train", *args]
+    command.run(train.Options, train.main, "train", train.saved)
+
+
+def process(args: list[str], log: Path) -> multiprocessing.Process:
+    """Started from a server that has imported everything and computed nothing, so that it starts at once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["minigpt.train"])
+    started = context.Process(target=run_train, args=(args, log))
+    started.start()
+    return started
+
+
+def finish(args: list[str], log: Path) -> None:
+    started = process(args, log)
+    started.join()
+    if started.exitcode:
+        raise RuntimeError(f"The run ended with status {started.exitcode}:\n{log.read_text()[-2000:]}")
+
+
+def options(folder: Path, run: Path) -> list[str]:
+    data = folder / "questions.jsonl"
+    rows = [{"question": f"What is {i} + {i}?", "answer": f"{2 * i}"} for i in range(20)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [
+        "--data", str(data), "--run", str(run), "--steps", str(STEPS), "--batch-size", "3", "--micro-batch-size", "2",
+        "--checkpoint-every", "1", "--eval-every", "15", "--accuracy-rows", "1",
+    ]  # fmt: skip
+
+
+def outcome(run: Path) -> dict[str, object]:
+    """What must come out the same: the bytes of weights and checkpoint, the samples, every step's figures."""
+    timed = ("seconds", "tokens_per_second")
+    events = read_metrics(run / "metrics.jsonl")
+    return {
+        "model": (run / "model" / "model.safetensors").read_bytes(),
+        "checkpoint": checkpoints(run / "checkpoint")[-1].read_bytes(),
+        "samples": (run / "samples.md").read_text(),
+        "events": [{k: v for k, v in event.items() if k not in timed} for event in events],
+    }
+
+
+def inject(kills: int, seed: int, folder: Path) -> dict[str, int]:
+    """Runs killed until there were enough kills; how many there were, in how many runs, and what they hit."""
+    draw = random.Random(seed)
+    whole = folder / "whole"
+    start = time.perf_counter()
+    finish(options(folder, whole), folder / "whole.log")
+    duration = time.perf_counter() - start
+    expected = outcome(whole)
+    told = {"kills": 0, "runs": 0, "while writing a checkpoint": 0, "before the first checkpoint": 0}
+    while told["kills"] < kills:
+        run, log = folder / f"killed-{told['runs']}", folder / f"killed-{told['runs']}.log"
+        args = options(folder, run)
+        while told["kills"] < kills and not (run / "result.json").exists():
+            started = process(args, log)
+            started.join(draw.uniform(0.0, 0.5 * duration))
+            if started.is_alive():
+                os.kill(started.pid, signal.SIGKILL)
+                started.join()
+                told["kills"] += 1
+                told["while writing a checkpoint"] += (run / "checkpoint" / INCOMING).exists()
+                told["before the first checkpoint"] += not checkpoints(run / "checkpoint")
+                for kept in checkpoints(run / "checkpoint"):
+                    torch.load(kept, weights_only=True)
+            elif started.exitcode:
+                raise RuntimeError(f"A resumed run ended with status {started.exitcode}:\n{log.read_text()[-2000:]}")
+            if (run / "options.json").exists():
+                args = ["--resume", "--run", str(run)]
+            else:
+                shutil.rmtree(run, ignore_errors=True)
+        if not (run / "result.json").exists():
+            finish(args, log)
+        found = outcome(run)
+        for what, value in expected.items():
+            if found[what] != value:
+                raise AssertionError(f"After the kills the {what} of {run} differs from that of {whole}.")
+        told["runs"] += 1
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        told = inject(chosen.kills, chosen.seed, Path(folder))
+    print("; ".join(f"{name} {count}" for name, count in told.items()), "- every run ended in the same bytes.")
+
+
+if __name__ == "__main__":
+    main()

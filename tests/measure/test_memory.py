@@ -1,0 +1,83 @@
+"""Lesson 10: how much memory a run needs, before it starts and when it was not enough."""
+
+import pytest
+import torch
+
+from minigpt import GPT, GPTConfig
+from minigpt.errors import UserError
+from minigpt.learn.batches import collate
+from minigpt.learn.trainer import Recipe, Trainer, learned_nll
+from minigpt.measure import memory
+from minigpt.measure.cost import activation_bytes, training_bytes
+from minigpt.text.examples import Example
+
+
+def rows(n: int, T: int, learned: int) -> list[Example]:
+    return [Example(list(range(T)), [False] * (T - learned) + [True] * learned, f"row {i}") for i in range(n)]
+
+
+def kept_bytes(model: GPT, examples: list[Example]) -> int:
+    """What autograd keeps of a forward pass, parameters aside."""
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        learned_nll(model, collate(examples, model.device)).sum()
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("change", [{}, {"n_layer": 6}, {"n_embd": 384}, {"n_head": 2}], ids=str)
+@pytest.mark.parametrize("learned", [99, 40])
+def test_the_estimate_of_the_activations_is_what_autograd_keeps_and_little_more(change: dict, learned: int) -> None:
+    """The logits are there once when the forward pass ends, and three times while their gradient is made."""
+    config = GPTConfig.named("tiny", **change)
+    kept = kept_bytes(GPT(config), rows(8, 100, learned))
+    logits = 4 * 8 * learned * config.vocab_size
+    estimate = activation_bytes(config, 8 * 99, 8 * learned) - 2 * logits
+    print(f"kept {kept:,}, estimated {estimate:,}: {estimate / kept:.2f} times")
+    assert 0.95 * kept < estimate < 1.45 * kept
+
+
+def trainer(micro_batch_size: int = 2) -> Trainer:
+    recipe = Recipe(steps=1, batch_size=4, micro_batch_size=micro_batch_size, lr=1e-3, warmup_steps=0)
+    return Trainer(GPT(GPTConfig.named("tiny")), [*rows(3, 10, 2), *rows(2, 60, 5)], recipe)
+
+
+def test_the_estimate_is_of_the_longest_rows_that_a_micro_batch_may_hold() -> None:
+    config = GPTConfig.named("tiny")
+    assert memory.estimate(trainer(2)) == training_bytes(config) + activation_bytes(config, 2 * 59, 2 * 5)
+    assert memory.estimate(trainer(1)) < memory.estimate(trainer(2)) < memory.estimate(trainer(4))
+
+
+def test_a_run_that_cannot_fit_is_refused_before_it_starts_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.check_memory(trainer())
+    needed = memory.estimate(trainer())
+    monkeypatch.setattr(memory, "device_bytes", lambda device: needed - 1)
+    with pytest.raises(UserError, match=r"needs about 0\.0 GiB and the cpu has 0\.0 GiB") as caught:
+        memory.check_memory(trainer())
+    for option in ("--micro-batch-size", "--max-length", "--dtype", "--size"):
+        assert option in str(caught.value)
+    monkeypatch.setattr(memory, "device_bytes", lambda device: needed)
+    memory.check_memory(trainer())
+
+
+def test_memory_that_ran_out_is_a_sentence_and_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    told = memory.out_of_memory(caught.value, trainer())
+    assert isinstance(told, UserError)
+    assert "Memory ran out after step 0: the estimate was" in str(told)
+    assert isinstance(memory.out_of_memory(torch.OutOfMemoryError("CUDA out of memory"), trainer()), UserError)
+    assert isinstance(memory.out_of_memory(MemoryError(), trainer()), UserError)
+    other = RuntimeError("shapes do not match")
+    assert memory.out_of_memory(other, trainer()) is other
+
+
+def test_this_machine_has_memory() -> None:
+    assert 2**28 < memory.device_bytes(torch.device("cpu")) < 2**50
