@@ -12,8 +12,10 @@ from minigpt.errors import UserError
 
 # What a run cannot change on its way: its rows, its tokens, the shape of its model.
 FIXED = ("init", "size", "data", "skip_bad", "valid", "template", "tokenizer", "max_length", "seed")
-# What changes how a step is computed or what is told of it, and nothing that is learned, but for the last digits.
-FREE = ("device", "dtype", "compile", "micro_batch_size", "checkpoint_every", "keep", "eval_every", "accuracy_rows")
+# What changes what is told and kept of a run, and nothing of what it learns.
+FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows")
+# What changes how numbers are rounded, and what is learned no further than that.
+ROUNDING = ("device", "dtype", "compile", "micro_batch_size")
 STORY = ("run", "resume", "repeat")  # not what was asked for, but how
 
 
@@ -80,7 +82,7 @@ class Changes:
         found = {k: (earlier.get(k), v) for k, v in now.items() if k not in STORY and earlier.get(k) != v}
         for name, (was, becomes) in found.items():
             option = f"--{name.replace('_', '-')}"
-            if repeating and name not in FREE:
+            if repeating and name not in FREE + ROUNDING:
                 raise UserError(f"{option} was {was!r} in the run to repeat; with {becomes!r} it would be another run.")
             if name in FIXED:
                 raise UserError(
@@ -121,11 +123,12 @@ class Changes:
     def in_words(self, step: int) -> str:
         said = []
         for name, (was, becomes) in self.found.items():
-            follows = (
-                "what is learned stays the same, but for the last digits"
-                if name in FREE
-                else f"from step {step + 1} on it learns otherwise than the run as it began"
-            )
+            if name in FREE:
+                follows = "what is learned stays the same"
+            elif name in ROUNDING:
+                follows = "what is learned stays the same, but for rounding"
+            else:
+                follows = f"from step {step + 1} on it learns otherwise than the run as it began"
             said.append(f"changed --{name.replace('_', '-')} {was} to {becomes}: {follows}")
         return "\n".join(said)
 

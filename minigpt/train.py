@@ -163,6 +163,8 @@ def main(options: Options) -> None:
             stack.enter_context(Lock(options.run))
             write_options(options.run, story | {"run": options.run})
             write_bad_rows(options.run / "bad_rows.jsonl", data.bad)
+            if changes and changes.found:
+                print(changes.in_words(0))
         introduce(options, data, model, template, train)
         report = Report(options.run, trainer, template, valid.examples, test.conversations)
         try:

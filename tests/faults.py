@@ -13,10 +13,12 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from minigpt import command, train
 from minigpt.learn.checkpoint import INCOMING, checkpoints
@@ -31,6 +33,7 @@ def run_train(args: list[str], log: Path) -> None:
     os.dup2(out, 1)
     os.dup2(out, 2)
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its usual one is shared by processes, and a killed one cannot give it back
     sys.argv = ["train", *args]
     command.run(train.Options, train.main, "train", train.saved)
 

@@ -134,7 +134,11 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(cli, stopped):
     ("change", "said"),
     [
         (("--lr", 1e-4), "changed --lr 0.003 to 0.0001: from step 5 on it learns otherwise"),
-        (("--micro-batch-size", 5), "changed --micro-batch-size 2 to 5: what is learned stays the same"),
+        (
+            ("--micro-batch-size", 5),
+            "changed --micro-batch-size 2 to 5: what is learned stays the same, but for rounding",
+        ),
+        (("--keep", 5), "changed --keep 2 to 5: what is learned stays the same\n"),
         (("--weight-decay", 0), "changed --weight-decay 0.1 to 0.0: from step 5"),
     ],
     ids=str,
@@ -219,8 +223,9 @@ def test_a_run_is_repeated_to_the_same_losses(cli, stopped, tmp_path):
     assert second["model"] == first["model"]
     assert second["events"] == first["events"]
     assert second["samples"] == first["samples"]
-    named = cli("train", "--repeat", stopped)
+    named = cli("train", "--repeat", stopped, "--keep", 1)
     assert named.status == 0
+    assert "changed --keep 2 to 1: what is learned stays the same\n" in named.out
     assert (tmp_path / "runs" / "questions-tiny-1" / "result.json").exists()
 
 
