@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from minigpt.checksum import sha256
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.official import TENSORS, WEIGHTS, fetch
+from minigpt.reading import read_object, sha256
 
 NAMES = ("vocab_size", "n_embd", "n_head", "n_layer", "layer_norm_epsilon", "bos_token_id", "unused")
 # What makes a GPT-2 of a config.json; each may be absent, which means the same.
@@ -67,14 +67,7 @@ def weights_sha256(name: str | Path) -> dict[str, str]:
 def read_config(folder: Path) -> GPTConfig:
     """The shape in config.json; UserError for a file that cannot be read or does not describe a GPT-2."""
     path = folder / "config.json"
-    try:
-        values = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}.") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} is not a JSON object.")
+    values = read_object(path)
     for name, allowed in GPT2_ONLY.items():
         if name in values and values[name] not in allowed:
             raise UserError(f"{path} is not of a GPT-2: {name} is {values[name]!r}.")

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from minigpt.errors import UserError
+from minigpt.reading import read_object
 
 # What a run cannot change on its way: its rows, its tokens, the shape of its model.
 FIXED = ("init", "size", "data", "skip_bad", "valid", "template", "tokenizer", "max_length", "seed")
@@ -41,16 +42,7 @@ def write_options(folder: Path, values: dict) -> None:
 
 def read_options(folder: Path) -> dict:
     """What options.json holds; UserError for a folder that is no run's."""
-    path = folder / "options.json"
-    try:
-        values = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); {folder} is not the folder of a run.") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} does not hold a run's options: {error}.") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} does not hold a run's options.")
-    return values
+    return read_object(folder / "options.json", f"{folder} is not the folder of a run")
 
 
 def as_arguments(options: type, values: dict, leaving_out: Collection[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """Where a run's weights begin, before its first step. Read with lesson 09."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
 from minigpt.pretrained import model_folder
+from minigpt.reading import read_object
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 VOCABULARY_MULTIPLE = 64  # what a GPU's matrix units divide a grown vocabulary by
@@ -36,7 +36,7 @@ def start_of(folder: Path) -> GPT | str:
     if not path.is_file():
         return f"not known; there is no {path}."
     try:
-        values = json.loads(path.read_bytes())
+        values = read_object(path)
         return start(*(values[name] for name in ("init", "size", "tokenizer", "seed")))[1]
     except (ValueError, KeyError, TypeError):
         return f"not known; {path} does not hold a run's options."

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.checksum import sha256
 from minigpt.errors import UserError
+from minigpt.reading import sha256
 from minigpt.text.files import read_rows
 from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
 from minigpt.text.template import Message, turns

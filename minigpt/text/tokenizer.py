@@ -10,6 +10,7 @@ from tiktoken.load import read_file_cached
 
 from minigpt.errors import UserError
 from minigpt.official import VOCABULARY
+from minigpt.reading import read_object
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|sep|>")
 
@@ -137,16 +138,9 @@ def load_tokenizer(name: str | Path, weights: Path = Path("weights")) -> Tokeniz
 def read_note(folder: Path) -> dict[str, str]:
     """A model folder's minigpt.json: which tokenizer and which template it was trained with."""
     path = folder / "minigpt.json"
-    try:
-        note = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); it says which tokenizer and template belong to the model."
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}.") from None
+    note = read_object(path, "it says which tokenizer and template belong to the model")
     for key in ("tokenizer", "template"):
-        if not isinstance(note, dict) or not isinstance(note.get(key), str):
+        if not isinstance(note.get(key), str):
             raise UserError(f"{path} lacks the text {key!r}.")
     return note
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigpt.checksum import sha256
 from minigpt.errors import UserError
+from minigpt.reading import sha256
 from minigpt.text import files
 from minigpt.text.files import Row, read_rows
 from minigpt.text.records import BadRow, refuse

@@ -165,7 +165,7 @@ def test_minigpt_json_says_which_tokenizer_a_model_was_trained_with(
     ("content", "said"),
     [
         ("{", "is not JSON"),
-        ("[]", "lacks the text 'tokenizer'"),
+        ("[]", "is not a JSON object"),
         ('{"tokenizer": "bytes"}', "lacks the text 'template'"),
     ],
 )
