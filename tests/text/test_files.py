@@ -63,7 +63,9 @@ def test_a_row_keeps_its_text_as_it_stands_in_the_file(tmp_path: Path) -> None:
     assert [row.text for row in read_rows(elements)] == ['{"a" :\n "\\u00e9"}', "2"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \r\n", BYTE_ORDER_MARK, b"[]", b"\n\n [ \n ]\n", gzip.compress(b"", mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n \r\n", BYTE_ORDER_MARK, b"[]", b"\n\n [ \n ]\n", gzip.compress(b"", mtime=0)]
+)
 def test_what_holds_no_row_gives_none(tmp_path: Path, content: bytes) -> None:
     assert read(write(tmp_path / "a", content)) == []
 
