@@ -49,8 +49,8 @@ class Options:
     """Conversations held in memory at once, by this project; the batch size if left out."""
     prompt_tokens: int = 32
     """The length of a prompt to continue."""
-    new_tokens: int = 64
-    """How far to continue it."""
+    new_tokens: int = 256
+    """How far to continue it; as long as chat's longest answer if left out."""
     steps: int = 5
     """Timed steps, or continuations, of each; two more warm up."""
     device: Device = "auto"
