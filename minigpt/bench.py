@@ -191,9 +191,8 @@ def load_rows(options: Options, batch_size: int, tokenizer: Tokenizer, config: G
     if options.mode == "train":
         ids = torch.randint(len(tokenizer), (4 * batch_size, config.n_ctx)).tolist()
         return [Example(row, [True] * len(row), "random") for row in ids]
-    return fit(
-        read_conversations(data_names(options.data, "train")), load_template("chatml", tokenizer), config.n_ctx
-    ).examples
+    conversations = read_conversations(data_names(options.data, "train"))
+    return fit(conversations, load_template("chatml", tokenizer), config.n_ctx).examples
 
 
 def peak_flops(device: torch.device, dtype: str) -> float:

@@ -1,11 +1,11 @@
 """The official GPT-2 weights: which files they are, and how they come into `weights/`. Read with lesson 06."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
 
+from minigpt import reading
 from minigpt.errors import UserError
 
 WEIGHTS = Path("weights")  # where the official models lie, one folder a size
@@ -56,8 +56,7 @@ def check(path: Path, place: Path, sha256: str | None) -> None:
     """UserError for a file with another SHA-256 than the official one's; it is set aside, beside its place."""
     if sha256 is None:
         return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = reading.sha256(path)
     if found != sha256:
         aside = place.with_name(place.name + ".wrong")
         path.replace(aside)

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-from collections.abc import Collection
 from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
@@ -45,11 +44,11 @@ def read_options(folder: Path) -> dict:
     return read_object(folder / "options.json", f"{folder} is not the folder of a run")
 
 
-def as_arguments(options: type, values: dict, leaving_out: Collection[str]) -> list[str]:
+def as_arguments(options: type, values: dict) -> list[str]:
     """options.json's values as a command line gives them, to be read and checked like one."""
     arguments = []
     for field in fields(options):
-        if field.name in leaving_out or values.get(field.name) is None:
+        if field.name in STORY or values.get(field.name) is None:
             continue
         name, value = field.name.replace("_", "-"), values[field.name]
         if isinstance(value, bool):

@@ -38,7 +38,7 @@ def start_of(folder: Path) -> GPT | str:
     try:
         values = read_object(path)
         return start(*(values[name] for name in ("init", "size", "tokenizer", "seed")))[1]
-    except (ValueError, KeyError, TypeError):
-        return f"not known; {path} does not hold a run's options."
     except UserError as error:
         return f"not to be had: {error}"
+    except (ValueError, KeyError, TypeError):
+        return f"not known; {path} does not hold a run's options."

@@ -109,7 +109,7 @@ def saved(options: Options) -> list[str]:
     if options.resume and options.repeat:
         raise UserError("--resume goes on with a run and --repeat begins it again; give one of them.")
     folder = options.run if options.resume else options.repeat
-    return as_arguments(Options, read_options(folder), leaving_out=("run", "resume", "repeat")) if folder else []
+    return as_arguments(Options, read_options(folder)) if folder else []
 
 
 def main(options: Options) -> None:

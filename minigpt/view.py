@@ -15,6 +15,7 @@ from minigpt import command
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.measure.curves import draw_lengths
+from minigpt.measure.report import on_one_line
 from minigpt.text.examples import fit, lengths
 from minigpt.text.records import BadRow, Conversation, data_names, read_conversations
 from minigpt.text.template import Template, chatml_text, load_template
@@ -178,7 +179,7 @@ def spelled(token: bytes) -> str:
 
 def printable(text: str) -> str:
     """What a terminal would obey is spelled as in Python; a line break is both seen and done."""
-    return "".join("\u23ce\n" if c == "\n" else c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return "\u23ce\n".join(map(on_one_line, text.split("\n")))
 
 
 if __name__ == "__main__":

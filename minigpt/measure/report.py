@@ -17,7 +17,7 @@ from tqdm import tqdm
 from minigpt.learn.log import Metrics, read_metrics
 from minigpt.learn.loss import perplexity
 from minigpt.learn.trainer import StepReport, Trainer
-from minigpt.measure.accuracy import Accuracy, answer, exact_match
+from minigpt.measure.accuracy import Accuracy, answer, exact_match, wanted
 from minigpt.measure.curves import draw
 from minigpt.measure.perplexity import response_loss
 from minigpt.text.examples import Example
@@ -49,7 +49,7 @@ class Report:
         forget_samples(folder / "samples.md", trainer.step)
         self.samples = spread(test, SAMPLES)
         # An answer longer than the longest right one is wrong whatever follows, so none is drawn further.
-        replies = [template.tokenizer.encode(row.messages[-1]["content"]) for row in test]
+        replies = [template.tokenizer.encode(wanted(row)) for row in test]
         self.max_new_tokens = max(map(len, replies)) + 1
 
     def first_look(self) -> float | None:
@@ -113,7 +113,7 @@ class Report:
         text = f"## {when}\n\n"
         for row, given in zip(self.samples, answers, strict=True):
             said = [f"{message['role']}: {on_one_line(message['content'])}" for message in row.messages[:-1]]
-            right = row.messages[-1]["content"]
+            right = wanted(row)
             verdict = "right" if given == right else f"wanted: {on_one_line(right)}"
             shown = (shortened(part) for part in (" | ".join(said), on_one_line(given), verdict))
             tqdm.write("  {}  ->  {}  ({})".format(*shown))

@@ -41,7 +41,7 @@ def test_the_estimate_of_the_activations_is_what_autograd_keeps_and_little_more(
     logits = 4 * 8 * learned * config.vocab_size
     estimate = activation_bytes(config, 8 * 99, 8 * learned) - 2 * logits
     print(f"kept {kept:,}, estimated {estimate:,}: {estimate / kept:.2f} times")
-    assert 0.95 * kept < estimate < 1.45 * kept
+    assert kept <= estimate < 1.35 * kept
 
 
 def trainer(micro_batch_size: int = 2) -> Trainer:
