@@ -1,5 +1,6 @@
 """A run's folder: whose it is, what it was asked for, and what was changed on its way. Read with lesson 09."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -41,7 +42,13 @@ def write_options(folder: Path, values: dict) -> None:
 
 def read_options(folder: Path) -> dict:
     """What options.json holds; UserError for a folder that is no run's."""
-    return read_object(folder / "options.json", f"{folder} is not the folder of a run")
+    path = folder / "options.json"
+    values = read_object(path, f"{folder} is not the folder of a run")
+    checksums = [values.get(key, {}) for key in ("sha256", "init_sha256")]
+    changes = values.get("changes", [])
+    if not all(isinstance(value, dict) for value in [*checksums, *(changes if isinstance(changes, list) else [None])]):
+        raise UserError(f"{path} does not hold a run's options: its checksums or its changes are none.")
+    return values
 
 
 def as_arguments(options: type, values: dict) -> list[str]:
@@ -150,8 +157,9 @@ class Lock:
                 raise UserError(
                     f"{self.folder} is in use by process {owner}; wait until it ends, or stop it."
                 ) from None
-            if path.exists() and path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
-                break
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
+                    break
             self._file.close()  # its former owner took the file away just before it became ours
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")

@@ -10,6 +10,7 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,13 @@ from minigpt.errors import UserError
 from minigpt.learn.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.learn.log import Metrics
 from minigpt.learn.trainer import Recipe, Trainer
+from minigpt.runs import Changes, read_options
 from minigpt.start import start_of
 from minigpt.text.examples import Example
 from minigpt.text.records import read_conversations
 from minigpt.text.template import save_template, template_of
 
+NOTHING = {"sha256": {}, "init_sha256": {}}  # the checksums of a run over no file
 MORE_MEMORY = 2 * 2**30  # bytes that reading a small file may take at most
 LONGEST = 5000  # milliseconds
 CONFIG = GPTConfig(vocab_size=260, n_ctx=16, n_embd=8, n_head=2, n_layer=1, bos_token_id=256)
@@ -51,6 +54,13 @@ def read_back(folder: Path) -> None:
         load_template("chatml", load_tokenizer("bytes")).encode(conversation.messages)
 
 
+def read_run(folder: Path) -> None:
+    train.saved(train.Options(resume=True, run=folder))
+    start_of(folder / "model")
+    now = asdict(train.Options(tokenizer="bytes"))
+    Changes.between(read_options(folder), now, repeating=False).check_files(NOTHING)
+
+
 # What reads each file, in a folder where all the others are whole.
 READERS: dict[str, Callable[[Path], object]] = {
     "model/model.safetensors": lambda folder: GPT.from_pretrained(folder / "model"),
@@ -64,10 +74,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "lines/rows.jsonl": lambda folder: read_back(folder / "lines"),
     "array/rows.json": lambda folder: read_back(folder / "array"),
     "zipped/rows.jsonl.gz": lambda folder: read_back(folder / "zipped"),
-    "options.json": lambda folder: [
-        train.saved(train.Options(resume=True, run=folder)),
-        start_of(folder / "model"),
-    ],
+    "options.json": read_run,
     "metrics.jsonl": lambda folder: Metrics(folder / "metrics.jsonl", step=2).close(),
 }
 JSON = [name for name in READERS if name.endswith(".json") and "rows" not in name]
@@ -99,7 +106,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, gpt2_folder: Path) -> Path:
         (folder / name).mkdir()
         path = next(folder / file for file in READERS if file.startswith(name))
         path.write_bytes(content)
-    options = {"init": "scratch", "size": "tiny", "tokenizer": "bytes", "seed": 0, "data": ["builtin"], "lr": 1e-3}
+    options = asdict(train.Options(tokenizer="bytes")) | {"changes": [{"step": 1}], **NOTHING}
     (folder / "options.json").write_text(json.dumps(options))
     events = [{"step": step, "split": "train", "loss": 1.0, "grad_norm": 1.0} for step in (1, 2, 3)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))

@@ -44,8 +44,10 @@ def read_metrics(path: Path) -> list[dict]:
     for number, line in enumerate(lines, start=1):
         try:
             event = json.loads(line)
-            if event["split"] != "test":
-                float(event["loss"])
+            if event["split"] == "test":
+                dict(event["accuracy_by_kind"])
+            else:
+                float(event["loss"]), float(event.get("grad_norm", 0.0))
             events.append({**event, "step": int(event["step"])})
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             if number < len(lines):

@@ -45,7 +45,7 @@ class Report:
         self.valid, self.test = valid, test
         self.metrics = Metrics(folder / "metrics.jsonl", trainer.step, trainer.recipe.steps)
         steps = (e for e in read_metrics(folder / "metrics.jsonl") if e["split"] == "train")
-        self.norms = deque((e.get("grad_norm", math.nan) for e in steps), RECENT)
+        self.norms = deque((float(e["grad_norm"]) for e in steps if "grad_norm" in e), RECENT)
         forget_samples(folder / "samples.md", trainer.step)
         self.samples = spread(test, SAMPLES)
         # An answer longer than the longest right one is wrong whatever follows, so none is drawn further.

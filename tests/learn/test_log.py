@@ -65,7 +65,7 @@ def test_a_resumed_run_writes_behind_whole_lines_only(path: Path) -> None:
 def test_a_run_resumed_at_its_last_step_forgets_the_evaluation_that_ends_it(path: Path) -> None:
     """It died within that evaluation, or behind it; told anew it would stand there twice."""
     metrics = Metrics(path, step=4)
-    metrics.write(4, "test", accuracy=0.5)
+    metrics.write(4, "test", accuracy=0.5, accuracy_by_kind={"all": 0.5})
     metrics.write(4, "valid", loss=1.0)
     metrics.close()
     Metrics(path, step=4, last=9).close()
