@@ -50,6 +50,11 @@ class GPTConfig:
         return self.vocab_size - self.unused
 
     @property
+    def is_small(self) -> bool:
+        """Narrower than the smallest official GPT-2: where speed matters less than running the lines that are read."""
+        return self.n_embd < SIZES["gpt2"]["n_embd"]
+
+    @property
     def head_width(self) -> int:
         """D, the channels of one head; d_k in the documents. 64 in all four official sizes."""
         return self.n_embd // self.n_head

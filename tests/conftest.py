@@ -5,6 +5,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before its library is imported: no test asks the real hub for anything
 
+import minigpt  # noqa: F401, I001 - before torch, as the commands import it
 import pytest
 import torch
 

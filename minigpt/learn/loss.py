@@ -1,4 +1,4 @@
-"""How surprised the model is, over all tokens or over the answers alone. Read with lessons 08 and 13."""
+"""Negative log-likelihood and perplexity, over all tokens or over the responses alone. Read with lessons 08 and 13."""
 
 import math
 
@@ -7,29 +7,21 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
-
-class TokenNLL(Function):
-    """-log softmax(z)[y] = logsumexp(z) - z_y, whose gradient is softmax(z) - onehot(y)."""
-
-    @staticmethod
-    def forward(ctx, logits: Tensor, targets: Tensor) -> Tensor:
-        log_total = torch.logsumexp(logits, -1, keepdim=True)
-        ctx.save_for_backward(logits, targets, log_total)
-        return (log_total - logits.gather(-1, targets.unsqueeze(-1))).squeeze(-1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, dy: Tensor) -> tuple[Tensor, None]:
-        logits, targets, log_total = ctx.saved_tensors
-        gradient = (logits - log_total).exp_()
-        gradient.scatter_add_(-1, targets.unsqueeze(-1), torch.full_like(log_total, -1.0))
-        return gradient.mul_(dy.unsqueeze(-1)), None
+CHUNK_BYTES = 2**27  # of logits at a time in `head_nll_fast`: large enough for a fast product, small beside all of them
 
 
 def token_nll(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """-log P(x_t | x_<t) of each target, in nats, in float32 whatever the logits are in."""
-    return TokenNLL.apply(logits.float(), targets)
+    log_P = logits.float() - logits.float().logsumexp(-1, keepdim=True)
+    return -log_P.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def token_nll_fast(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """`token_nll` by torch's kernel; equal forward and backward: tests/learn/test_loss.py."""
+    rows = logits.float().reshape(-1, logits.shape[-1])
+    return F.cross_entropy(rows, targets.reshape(-1), reduction="none").view(targets.shape)
 
 
 def sequence_nll(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*batch"]) -> Float[Tensor, ""]:
@@ -37,9 +29,53 @@ def sequence_nll(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*batch
     return token_nll(logits, targets).sum()  # eq 8.1
 
 
-def cross_entropy(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*batch"]) -> Float[Tensor, ""]:
-    """The mean over tokens, -1/T sum_t y_t log yhat_t with y_t one-hot (document D 4.2)."""
-    return sequence_nll(logits, targets) / targets.numel()  # eq 8.2
+def head_nll(hidden: Float[Tensor, "N C"], E: Float[Tensor, "V C"], targets: Int[Tensor, " N"]) -> Float[Tensor, ""]:
+    """L from the hidden vectors, through the tied head: the two lines that `head_nll_fast` equals."""
+    logits = hidden @ E.t()
+    return sequence_nll(logits, targets)
+
+
+def head_nll_fast(
+    hidden: Float[Tensor, "N C"], E: Float[Tensor, "V C"], targets: Int[Tensor, " N"]
+) -> Float[Tensor, ""]:
+    """`head_nll` in chunks of rows: the logits never exist all at once; equal both ways: tests/learn/test_loss.py."""
+    return HeadNLL.apply(hidden, E, targets)
+
+
+class HeadNLL(Function):
+    """`head_nll_fast`: each chunk's gradient, softmax(z) - onehot(y), is made while its logits z are there.
+
+    Under autocast the three products are in the lower precision; log-softmax and the sums over chunks in float32.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden: Tensor, E: Tensor, targets: Tensor) -> Tensor:
+        device = hidden.device.type
+        low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else E.dtype
+        h, W = hidden.to(low), E.to(low)
+        total, d_hidden, d_E = E.new_zeros(()), torch.empty_like(hidden), None
+        size = max(1, CHUNK_BYTES // (4 * len(E)))
+        for rows in (slice(start, start + size) for start in range(0, len(h), size)):
+            log_P = F.log_softmax(h[rows] @ W.t(), -1, dtype=torch.promote_types(low, torch.float32))
+            y = targets[rows].unsqueeze(-1)
+            total -= log_P.gather(-1, y).sum()
+            d_z = log_P.exp_().scatter_add_(-1, y, torch.full_like(y, -1.0, dtype=log_P.dtype)).to(low)
+            d_hidden[rows] = d_z @ W
+            part = (d_z.t() @ h[rows]).to(E.dtype)
+            d_E = part if d_E is None else d_E.add_(part)
+        ctx.save_for_backward(d_hidden, torch.zeros_like(E) if d_E is None else d_E)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_total: Tensor) -> tuple[Tensor, Tensor, None]:
+        d_hidden, d_E = ctx.saved_tensors
+        return d_hidden * d_total, d_E * d_total, None
+
+
+def cross_entropy(L: Float[Tensor, ""], T: int) -> Float[Tensor, ""]:
+    """The mean over T tokens, -1/T sum_t y_t log yhat_t with y_t one-hot (document D 4.2), of their summed NLL L."""
+    return L / T  # eq 8.2
 
 
 def response_nll(
@@ -47,11 +83,10 @@ def response_nll(
 ) -> tuple[Float[Tensor, ""], int]:
     """L_response = -sum over t in R of log P(x_t | x_<t) (document B 4), and |R|.
 
-    The sum and the count come apart because only their totals over a whole optimiser step, or a whole data set, may
-    be divided: a mean of means weights short answers more.
+    The sum and the count come apart because only their totals over a whole optimizer step, or a whole data set, may
+    be divided: a mean of means weights short responses more.
     """
-    nll = token_nll(logits[supervised], targets[supervised])
-    return nll.sum(), nll.numel()  # eq 13.1
+    return sequence_nll(logits[supervised], targets[supervised]), int(supervised.sum())
 
 
 def perplexity(nll: float, count: int = 1) -> float:

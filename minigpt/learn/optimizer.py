@@ -1,13 +1,14 @@
-"""From gradients to steps. Read with lesson 09.
+"""From gradients to steps. Read with lesson 09."""
 
-The updates run over all tensors at once (torch._foreach_*): the same arithmetic, a fraction of the kernel launches.
-"""
-
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+
+def descend(theta: Tensor, direction: Tensor, eta: float) -> None:
+    """theta_{k+1} = theta_k - eta grad L (documents A 4.3, C 3.3), in place; Adam puts another direction for grad L."""
+    theta -= eta * direction  # eq 9.1
 
 
 class _Optimizer(torch.optim.Optimizer):
@@ -26,18 +27,39 @@ class _Optimizer(torch.optim.Optimizer):
                 self.update(group, parameters, [p.grad for p in parameters])
         return loss
 
-    def update(self, group: dict, theta: list[Tensor], g: list[Tensor]) -> None:
+    def update(self, group: dict, thetas: list[Tensor], gradients: list[Tensor]) -> None:
         raise NotImplementedError
 
 
 class SGD(_Optimizer):
-    """theta_{k+1} = theta_k - eta grad L (documents A 4.3, C 3.3)."""
+    """Gradient descent, eq 9.1, with the gradient of a batch."""
 
     def __init__(self, params, lr: float) -> None:
         super().__init__(params, dict(lr=lr))
 
-    def update(self, group: dict, theta: list[Tensor], g: list[Tensor]) -> None:
-        torch._foreach_add_(theta, g, alpha=-group["lr"])  # eq 9.1
+    def update(self, group: dict, thetas: list[Tensor], gradients: list[Tensor]) -> None:
+        for theta, g in zip(thetas, gradients, strict=True):
+            descend(theta, g, group["lr"])
+
+
+def adam(theta: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, group: dict) -> None:
+    """Step t of one tensor, in place (document D 4.3; m_hat and v_hat are Kingma and Ba's, 2015)."""
+    (b1, b2), eta, eps = group["betas"], group["lr"], group["eps"]
+    m[...] = b1 * m + (1 - b1) * g  # eq 9.2
+    v[...] = b2 * v + (1 - b2) * g**2  # eq 9.3
+    m_hat, v_hat = (m / (1 - b1**t), v / (1 - b2**t)) if group["bias_correction"] else (m, v)
+    descend(theta, m_hat / (torch.sqrt(v_hat) + eps), eta)  # eq 9.4
+
+
+def adam_fast(
+    thetas: list[Tensor], gs: list[Tensor], ms: list[Tensor], vs: list[Tensor], t: int, group: dict
+) -> None:
+    """`adam` of many tensors by torch's kernel, in one pass over memory; equal: tests/learn/test_optimizer.py."""
+    (b1, b2), steps = group["betas"], [torch.tensor(float(t), device=thetas[0].device)] * len(thetas)
+    torch._fused_adam_(
+        thetas, gs, ms, vs, [], steps, lr=group["lr"], beta1=b1, beta2=b2, weight_decay=0.0, eps=group["eps"],
+        amsgrad=False, maximize=False,
+    )  # fmt: skip
 
 
 class Adam(_Optimizer):
@@ -47,44 +69,44 @@ class Adam(_Optimizer):
     theta_t = theta_{t-1} - eta m_t / (sqrt(v_t) + eps).
     Kingma and Ba (2015) divide m_t by 1 - b1^t and v_t by 1 - b2^t first, as both start at zero; that is the default.
     The documents leave that out (`bias_correction=False`): their first step is (1 - b1) / sqrt(1 - b2) times as long.
-    `weight_decay` is decoupled, as AdamW's; torch.optim.Adam's is not.
+    `explicit=False` runs `adam_fast`, which knows the default form only.
     """
 
     def __init__(
         self, params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        bias_correction: bool = True, weight_decay: float = 0.0,
+        bias_correction: bool = True, explicit: bool = True, **more: float,
     ) -> None:  # fmt: skip
-        super().__init__(
-            params, dict(lr=lr, betas=betas, eps=eps, bias_correction=bias_correction, weight_decay=weight_decay)
-        )
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, bias_correction=bias_correction, **more))
+        self.explicit = explicit
 
-    def update(self, group: dict, theta: list[Tensor], g: list[Tensor]) -> None:
-        (b1, b2), t = group["betas"], group["step"]
-        for p in theta:
-            if not self.state[p]:
-                self.state[p] = {"m": torch.zeros_like(p), "v": torch.zeros_like(p)}
-        m, v = [self.state[p]["m"] for p in theta], [self.state[p]["v"] for p in theta]
-        if group["weight_decay"]:
-            # Decoupled from the gradient's moments: Loshchilov and Hutter (2019), algorithm 2.
-            torch._foreach_mul_(theta, 1.0 - group["lr"] * group["weight_decay"])
-        torch._foreach_lerp_(m, g, 1.0 - b1)  # eq 9.2
-        torch._foreach_mul_(v, b2)
-        torch._foreach_addcmul_(v, g, g, 1.0 - b2)  # eq 9.3
-        m_scale, v_scale = (1.0 - b1**t, 1.0 - b2**t) if group["bias_correction"] else (1.0, 1.0)
-        denominator = torch._foreach_sqrt(v)
-        torch._foreach_div_(denominator, math.sqrt(v_scale))
-        torch._foreach_add_(denominator, group["eps"])
-        torch._foreach_addcdiv_(theta, m, denominator, -group["lr"] / m_scale)  # eq 9.4
+    def update(self, group: dict, thetas: list[Tensor], gradients: list[Tensor]) -> None:
+        for theta in thetas:
+            if not self.state[theta]:
+                self.state[theta] = {"m": torch.zeros_like(theta), "v": torch.zeros_like(theta)}
+        ms, vs = ([self.state[theta][name] for theta in thetas] for name in "mv")
+        if not self.explicit and group["bias_correction"]:
+            adam_fast(thetas, gradients, ms, vs, group["step"], group)
+            return
+        for theta, g, m, v in zip(thetas, gradients, ms, vs, strict=True):
+            adam(theta, g, m, v, group["step"], group)
 
 
 class AdamW(Adam):
-    """Adam that also shrinks the parameters by eta * weight_decay at each step, outside of the moments."""
+    """Adam that also shrinks the parameters by eta * weight_decay at each step, outside of the moments.
+
+    Loshchilov and Hutter (2019), algorithm 2.
+    """
 
     def __init__(
         self, params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0.01,
+        weight_decay: float = 0.01, explicit: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay=weight_decay)
+        super().__init__(params, lr, betas, eps, explicit=explicit, weight_decay=weight_decay)
+
+    def update(self, group: dict, thetas: list[Tensor], gradients: list[Tensor]) -> None:
+        for theta in thetas if group["weight_decay"] else ():
+            theta *= 1 - group["lr"] * group["weight_decay"]
+        super().update(group, thetas, gradients)
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:

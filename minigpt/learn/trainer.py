@@ -1,7 +1,9 @@
 """The loop: rows -> loss -> gradients -> step. Read with lesson 09."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -10,22 +12,23 @@ from torch import Tensor
 
 from minigpt.errors import UserError
 from minigpt.learn.batches import Batch, collate, split_by_length, step_rows, used_length
-from minigpt.learn.loss import token_nll
+from minigpt.learn.loss import cross_entropy, head_nll_fast, sequence_nll, token_nll, token_nll_fast
 from minigpt.learn.optimizer import AdamW, decay_groups
 from minigpt.learn.schedule import warmup_then_decay
 from minigpt.model.gpt import GPT
+from minigpt.processor import warn_if_too_late
 from minigpt.text.examples import Example
 
 # What a forward and backward cost before their first token, in tokens: on a GPU the launches of some hundred kernels.
-OVERHEAD = {"cpu": 128, "cuda": 8192}
+OVERHEAD = {"cpu": 128, "cuda": 8192, "mps": 8192}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How the parameters move. `batch_size` counts rows a step; `micro_batch_size` bounds the rows held at once.
 
-    The first `pretrain_steps` learn from every token, as GPT-2 itself did before anybody tuned it: a model that cannot
-    read yet learns little from the answers alone.
+    The first `pretrain_steps` learn from every token, as GPT-2 itself did during pretraining: a model that cannot
+    read yet learns little from the responses alone.
     """
 
     steps: int
@@ -43,7 +46,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step was: the mean loss over its learned tokens, and how it moved."""
+    """Metrics of one optimizer step; `loss` is the mean over its supervised tokens, `grad_norm` is before clipping."""
 
     step: int
     loss: float
@@ -55,7 +58,7 @@ class StepReport:
 
 
 class NotFinite(UserError):
-    """A loss or a gradient that is no number any more. The parameters are those before the step."""
+    """A NaN or infinite loss or gradient. The parameters are those before the step."""
 
     def __init__(self, step: int, loss: float, grad_norm: float, sources: Sequence[str]) -> None:
         self.step, self.sources = step, sources
@@ -65,57 +68,97 @@ class NotFinite(UserError):
         )
 
 
-def learned_nll(model: GPT, batch: Batch, dtype: str = "float32") -> Float[Tensor, " N"]:
-    """The NLL of each of a batch's N learned tokens, row after row.
+def supervised_token_nll(model: GPT, batch: Batch, dtype: str = "float32") -> Float[Tensor, " N"]:
+    """The NLL of each of a batch's N supervised tokens, row after row: to measure or to split it."""
+    with precision(model, dtype):
+        logits = model(batch.ids, at=batch.supervised)
+    form = token_nll if model.is_explicit else token_nll_fast
+    return form(logits, batch.targets[batch.supervised])
 
-    The head (and most of the last block) runs where a token is learned only. Under bfloat16 the matrix products are,
-    the weights and the loss stay float32.
+
+def supervised_nll(model: GPT, batch: Batch) -> Float[Tensor, ""]:
+    """L_response = -sum over t in R of log P(x_t | x_<t) (document B 4): the objective of instruction tuning.
+
+    The head, and the last block's MLP, run where a token is supervised only.
     """
-    with torch.autocast(batch.ids.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-        logits = model.logits(model.hidden(batch.ids, at=batch.supervised))
-    return token_nll(logits, batch.targets[batch.supervised])
+    R = batch.supervised
+    if not model.is_explicit:
+        return model(batch.ids, at=R, head_loss=partial(head_nll_fast, targets=batch.targets[R]))  # eq 13.1, fast
+    return sequence_nll(model(batch.ids, at=R), batch.targets[R])  # eq 13.1
+
+
+def precision(model: GPT, dtype: str) -> torch.autocast:
+    """Under bfloat16, matrix products are in bfloat16; weights, gradients, moments, LayerNorm and loss stay float32.
+
+    Each weight is cast once while this lasts, so one step enters it once for all of its micro-batches.
+    """
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == "bfloat16")
 
 
 class Trainer:
-    """The model, its optimiser and the step it is at; `train_step` goes one further."""
+    """The model, its optimizer and the step it is at; `train_step` takes one more.
+
+    `train_step` is rows -> loss -> gradients, then clip -> check -> step: another objective brings its own `loss`.
+    """
 
     def __init__(self, model: GPT, examples: Sequence[Example], recipe: Recipe) -> None:
+        if model.device.type == "cpu":
+            warn_if_too_late()
         self.model, self.examples, self.recipe = model, examples, recipe
-        self.whole = [example.whole() for example in examples] if recipe.pretrain_steps else []
-        self.optimizer = AdamW(decay_groups(model, recipe.weight_decay), lr=recipe.lr, betas=recipe.betas)
+        self.pretrain_examples = [example.whole() for example in examples] if recipe.pretrain_steps else []
+        groups = decay_groups(model, recipe.weight_decay)
+        self.optimizer = AdamW(groups, lr=recipe.lr, betas=recipe.betas, explicit=model.is_explicit)
         self.step = 0
 
     def train_step(self) -> StepReport:
-        """One optimiser step over `batch_size` rows, in micro-batches of rows of similar length.
-
-        Each micro-batch adds its summed NLL over the learned tokens of the *whole* step, so the gradient is that of
-        the mean over tokens however the rows were split.
-        """
-        recipe, model = self.recipe, self.model
-        model.train()
+        """One optimizer step over `batch_size` rows."""
+        self.model.train()
         self.step += 1
-        pretraining = self.step <= recipe.pretrain_steps
-        source = self.whole if pretraining else self.examples
-        rows = [source[i] for i in step_rows(self.step, recipe.batch_size, len(source), recipe.seed)]
-        lengths = [used_length(row) for row in rows]
-        groups = split_by_length(lengths, OVERHEAD[model.device.type], recipe.micro_batch_size)
+        rows = self.rows()
+        loss, supervised = self.gradients(rows)
+        lr, grad_norm = self.update(loss, [row.source for row in rows])
+        tokens = sum(map(used_length, rows))
+        return StepReport(self.step, loss, lr, grad_norm, supervised, tokens, self.pretraining)
+
+    @property
+    def pretraining(self) -> bool:
+        return self.step <= self.recipe.pretrain_steps
+
+    def rows(self) -> list[Example]:
+        """The rows of this step, a function of the step and the seed alone."""
+        source = self.pretrain_examples if self.pretraining else self.examples
+        return [source[i] for i in step_rows(self.step, self.recipe.batch_size, len(source), self.recipe.seed)]
+
+    def gradients(self, rows: Sequence[Example]) -> tuple[float, int]:
+        """Leave the loss's gradient in the parameters; return the mean loss over the supervised tokens, and their number.
+
+        Each micro-batch, of rows of similar length, adds its summed NLL over the supervised tokens of the *whole* step,
+        so the gradient is that of the mean over tokens however the rows were split.
+        """
+        model, recipe = self.model, self.recipe
+        groups = split_by_length([used_length(row) for row in rows], OVERHEAD[model.device.type], recipe.micro_batch_size)
         # Effective batch = micro batch x accumulation steps (document B 7.1), here of unequal micro-batches.
         batches = [collate([rows[i] for i in group], model.device) for group in groups]  # eq 9.6
-        learned = sum(sum(row.supervised[1:]) for row in rows)
+        supervised = sum(sum(row.supervised[1:]) for row in rows)
         total = torch.zeros((), device=model.device)
-        for batch in batches:
-            nll = learned_nll(model, batch, recipe.dtype).sum()
-            (nll / learned).backward()
-            total += nll.detach()
-        grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        if not torch.isfinite(total + grad_norm):
+        with precision(model, recipe.dtype):
+            for batch in batches:
+                loss = cross_entropy(supervised_nll(model, batch), supervised)
+                loss.backward()
+                total += loss.detach()
+        return float(total), supervised
+
+    def update(self, loss: float, sources: Sequence[str]) -> tuple[float, float]:
+        """Clip, check, step: the learning rate and the gradient's norm before clipping. NotFinite moves nothing."""
+        recipe = self.recipe
+        grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip))
+        if not math.isfinite(loss + grad_norm):
             self.optimizer.zero_grad()
             self.step -= 1
-            raise NotFinite(self.step + 1, float(total) / learned, float(grad_norm), [row.source for row in rows])
+            raise NotFinite(self.step + 1, loss, grad_norm, sources)
         lr = warmup_then_decay(self.step, recipe.lr, recipe.warmup_steps, recipe.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
         self.optimizer.zero_grad()
-        loss = float(total) / learned
-        return StepReport(self.step, loss, lr, float(grad_norm), learned, sum(lengths), pretraining)
+        return lr, grad_norm

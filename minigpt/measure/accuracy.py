@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from minigpt.model.gpt import GPT
 from minigpt.sample.generation import generate_batch
+from minigpt.sample.sampling import GREEDY
 from minigpt.text.records import Conversation
 from minigpt.text.template import Message, Template
 
@@ -26,7 +27,7 @@ def answer(
     answers = [""] * len(prompts)
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        new = generate_batch(model, [prompts[i] for i in rows], max_new_tokens, temperature=0.0, stop=(template.end,))
+        new = generate_batch(model, [prompts[i] for i in rows], max_new_tokens, GREEDY, stop=(template.end,))
         for i, ids in zip(rows, new, strict=True):
             answers[i] = template.tokenizer.decode(ids)
         progress(len(rows))

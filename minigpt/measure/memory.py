@@ -15,8 +15,8 @@ ADVICE = "Less is needed with --micro-batch-size 1, a smaller --max-length, a sm
 def estimate(trainer: Trainer) -> int:
     """Weights, gradients, moments, and the activations of a micro-batch of the longest rows."""
     config, most = trainer.model.config, trainer.recipe.micro_batch_size
-    longest = sorted(map(used_length, trainer.whole or trainer.examples))[-most:]
-    learned = sorted(sum(row.supervised) for row in trainer.whole or trainer.examples)[-most:]
+    longest = sorted(map(used_length, trainer.pretrain_examples or trainer.examples))[-most:]
+    learned = sorted(sum(row.supervised) for row in trainer.pretrain_examples or trainer.examples)[-most:]
     return training_bytes(config) + activation_bytes(config, len(longest) * longest[-1], sum(learned))
 
 

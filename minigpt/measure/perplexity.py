@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from minigpt.learn.batches import collate, used_length
-from minigpt.learn.trainer import learned_nll
+from minigpt.learn.trainer import supervised_token_nll
 from minigpt.model.gpt import GPT
 from minigpt.text.examples import Example
 
@@ -27,7 +27,7 @@ def row_losses(
         rows = order[start : start + batch_size]
         batch = collate([examples[i] for i in rows], model.device)
         counts = batch.supervised.sum(1).tolist()
-        sums = [nll.sum() for nll in learned_nll(model, batch, dtype).split(counts)]
+        sums = [nll.sum() for nll in supervised_token_nll(model, batch, dtype).split(counts)]
         for i, nll, count in zip(rows, torch.stack(sums).tolist(), counts, strict=True):
             losses[i] = nll, count
         progress(len(rows))

@@ -1,4 +1,4 @@
-"""What each position gathers from those before it. Read with lesson 03."""
+"""Causal multi-head self-attention: eq 3.1-3.4. Read with lesson 03."""
 
 import math
 
@@ -12,7 +12,7 @@ from minigpt.model.linear import Linear
 
 
 def causal_mask(T: int, S: int, device: torch.device | None = None) -> Bool[Tensor, "T S"]:
-    """True where a query may look: the T queries are the last of the S positions, and none looks ahead."""
+    """True where a query may attend: the T queries are the last of the S positions, and none attends to a later one."""
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
 
 
@@ -20,45 +20,37 @@ def attend(
     q: Float[Tensor, "B H T D"],
     k: Float[Tensor, "B H S D"],
     v: Float[Tensor, "B H S D"],
-    visible: Bool[Tensor, "#B 1 T S"] | None = None,
+    mask: Bool[Tensor, "#B 1 T S"] | None = None,
     dropout: float = 0.0,
 ) -> Float[Tensor, "B H T D"]:
-    """softmax(Q K^T / sqrt(d_k)) V (document B 2.1, which leaves out the mask), spelled out.
+    """softmax(Q K^T / sqrt(d_k)) V (document B 2.1, which leaves out the mask).
 
-    `visible` says which of the S keys each query may look at; None is the causal mask.
+    `mask` is True where a query may attend to a key; None is the causal mask.
     """
     T, S, D = q.shape[-2], k.shape[-2], q.shape[-1]
-    if visible is None:
-        visible = causal_mask(T, S, q.device)
-    scores = q @ k.transpose(-2, -1) / math.sqrt(D)
-    scores = scores.masked_fill(~visible, float("-inf"))  # eq 3.3
-    weights = F.dropout(torch.softmax(scores, dim=-1), dropout)
-    return weights @ v  # eq 3.2
+    mask = causal_mask(T, S, q.device) if mask is None else mask
+    scores = q @ k.transpose(-2, -1) / math.sqrt(D)  # eq 3.2
+    scores = scores.masked_fill(~mask, float("-inf"))  # eq 3.3
+    return F.dropout(torch.softmax(scores, dim=-1), dropout) @ v  # eq 3.2
 
 
-def attend_fused(
+def attend_fast(
     q: Float[Tensor, "B H T D"],
     k: Float[Tensor, "B H S D"],
     v: Float[Tensor, "B H S D"],
-    visible: Bool[Tensor, "#B 1 T S"] | None = None,
+    mask: Bool[Tensor, "#B 1 T S"] | None = None,
     dropout: float = 0.0,
 ) -> Float[Tensor, "B H T D"]:
-    """`attend` through torch's kernel, which never holds the (T, S) scores in memory."""
+    """`attend` by torch's kernel, without the (T, S) scores; equal both ways: tests/model/test_attention.py."""
     T, S = q.shape[-2], k.shape[-2]
-    if visible is None and 1 < T < S:
-        visible = causal_mask(
-            T, S, q.device
-        )  # the kernel's own mask lets the first of T queries see the first key only
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=visible, dropout_p=dropout, is_causal=visible is None and T > 1
-    )
+    if mask is None and 1 < T < S:  # the kernel's own causal mask would let the first query see the first key only
+        mask = causal_mask(T, S, q.device)
+    causal = mask is None and T > 1
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)  # eq 3.2, fast
 
 
 class MultiHeadAttention(nn.Module):
-    """H attentions side by side, each over D = C / H channels, and a linear map that mixes them (document B 2.1).
-
-    Every position is a key and a value; with `at`, only those positions (N of them) ask and get an answer (N, C).
-    """
+    """H attentions side by side, each over D = C / H channels, and a linear map that mixes them (document B 2.1)."""
 
     def __init__(self, n_embd: int, n_head: int, dropout: float) -> None:
         super().__init__()
@@ -66,20 +58,18 @@ class MultiHeadAttention(nn.Module):
         self.c_attn = Linear(n_embd, 3 * n_embd)  # W_Q, W_K, W_V side by side
         self.c_proj = Linear(n_embd, n_embd)  # W_O
         self.dropout = nn.Dropout(dropout)
+        self.explicit = True
 
     def forward(
         self,
         x: Float[Tensor, "B T C"],
         cache: LayerCache | None = None,
-        visible: Bool[Tensor, "#B 1 T S"] | None = None,
-        at: Bool[Tensor, "B T"] | None = None,
-    ) -> Float[Tensor, "*at C"]:
+        mask: Bool[Tensor, "#B 1 T S"] | None = None,
+    ) -> Float[Tensor, "B T C"]:
         B, T, C = x.shape
         q, k, v = self.c_attn(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)  # eq 3.1
         if cache is not None:
             k, v = cache.extend(k, v)
-        heads = attend_fused(q, k, v, visible, self.dropout.p if self.training else 0.0)
-        concatenated = heads.transpose(1, 2).reshape(B, T, C)
-        if at is not None:
-            concatenated = concatenated[at]
-        return self.dropout(self.c_proj(concatenated))  # eq 3.4
+        form = attend if self.explicit else attend_fast
+        heads = form(q, k, v, mask, self.dropout.p if self.training else 0.0)
+        return self.dropout(self.c_proj(heads.transpose(1, 2).reshape(B, T, C)))  # eq 3.4

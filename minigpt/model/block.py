@@ -1,4 +1,4 @@
-"""One layer: gather, then think, each added to what was there. Read with lesson 05."""
+"""One layer: attention, then MLP, each with a residual connection. Read with lesson 05."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -11,9 +11,9 @@ from minigpt.model.mlp import MLP
 
 
 class Block(nn.Module):
-    """x + Attn(LN(x)), then x + MLP(LN(x)): LayerNorm stands before each part (document D 2.1 does not say where).
+    """x + Attn(LN(x)), then x + MLP(LN(x)): LayerNorm comes before each part (document D 2.1 does not say where).
 
-    With `at`, only those positions go on, as rows (N, C): the last block need not think where nobody asks.
+    With `at`, the MLP runs at these N positions only, and the result is (N, C).
     """
 
     def __init__(self, config: GPTConfig) -> None:
@@ -27,10 +27,10 @@ class Block(nn.Module):
         self,
         x: Float[Tensor, "B T C"],
         cache: LayerCache | None = None,
-        visible: Bool[Tensor, "#B 1 T S"] | None = None,
+        mask: Bool[Tensor, "#B 1 T S"] | None = None,
         at: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "*at C"]:
-        kept = x if at is None else x[at]
-        x = kept + self.attn(self.ln_1(x), cache, visible, at)  # eq 5.2
+        x = x + self.attn(self.ln_1(x), cache, mask)  # eq 5.2
+        x = x if at is None else x[at]
         x = x + self.mlp(self.ln_2(x))  # eq 5.3
         return x

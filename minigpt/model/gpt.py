@@ -1,6 +1,7 @@
 """The whole network: ids -> hidden -> logits. Read with lesson 06."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minigpt.config import GPTConfig
+from minigpt.model.attention import MultiHeadAttention
 from minigpt.model.block import Block
 from minigpt.model.cache import Cache
 from minigpt.model.embedding import Embedding, embed
 from minigpt.model.layer_norm import LayerNorm
-from minigpt.model.linear import few_rows, has_few_rows
+from minigpt.model.mlp import MLP
 from minigpt.pretrained import model_folder, read_config, read_tensors, write_model
 
 INIT_STD = 0.02  # OpenAI's, for every weight; the projections back into the residual stream are divided by sqrt(2 L)
@@ -35,7 +37,8 @@ class GPT(nn.Module):
         self.drop = nn.Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon)
-        if not self.wte.weight.is_meta:  # a file's tensors will take the places
+        self.explicit(config.is_small)
+        if not self.wte.weight.is_meta:  # from_pretrained assigns the tensors
             self.initialise()
 
     @torch.no_grad()
@@ -49,35 +52,54 @@ class GPT(nn.Module):
             elif parameter.dim() == 2:
                 parameter.normal_(std=INIT_STD)
 
+    def explicit(self, on: bool) -> "GPT":
+        """Run the explicit form of every formula, or (False) torch's kernels; the two are equal up to rounding.
+
+        A new model is explicit where `config.is_small`, so that a learner's model runs the lines that are read.
+        """
+        self.is_explicit = on
+        for part in self.modules():
+            if isinstance(part, LayerNorm | MultiHeadAttention | MLP):
+                part.explicit = on
+        return self
+
     def hidden(
         self, ids: Int[Tensor, "B T"], cache: Cache | None = None, at: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "*at C"]:
-        """What the model makes of each position, after ln_f. With a cache, `ids` are the new tokens only.
+        """The final hidden state of each position, after ln_f. With a cache, `ids` are the new tokens only.
 
-        With `at`, the same for those positions alone, as rows (N, C): the last block's projection and MLP, most of
-        its work, are left out elsewhere. Instruction tuning asks for the answers only.
-
+        With `at`, of these N output positions alone, as rows (N, C): the last block's MLP is left out elsewhere.
         Raises ValueError for an empty row, more than n_ctx positions, or an id outside the vocabulary.
         """
         self.check(ids)
         if cache is None:
-            positions, visible = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0), None
+            positions, mask = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0), None
         else:
-            positions, visible = cache.begin(ids.shape[1])
+            positions, mask = cache.append(ids.shape[1])
         x = self.drop(embed(self.wte, self.wpe, ids, positions))
         last = len(self.h) - 1
         for i, block in enumerate(self.h):
-            x = block(x, cache.layers[i] if cache else None, visible, at if i == last else None)
+            x = block(x, cache.layers[i] if cache else None, mask, at if i == last else None)
         return self.ln_f(x)
 
     def logits(self, hidden: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch V"]:
         """A score for each token of the vocabulary: how well the hidden vector matches its embedding."""
-        head, rows = self.wte.weight.t(), hidden.flatten(0, -2)
-        scores = few_rows(rows, head) if has_few_rows(rows) else rows @ head  # eq 6.2
-        return scores.view(*hidden.shape[:-1], -1)
+        return hidden @ self.wte.weight.t()  # eq 6.2
 
-    def forward(self, ids: Int[Tensor, "B T"], cache: Cache | None = None) -> Float[Tensor, "B T V"]:
-        return self.logits(self.hidden(ids, cache))  # eq 6.1
+    def forward(
+        self,
+        ids: Int[Tensor, "B T"],
+        cache: Cache | None = None,
+        at: Bool[Tensor, "B T"] | None = None,
+        head_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> Float[Tensor, "*shape"]:
+        """Logits (B, T, V), or with `at` (N, V). The only way into the model in training, generation and evaluation.
+
+        `head_loss(hidden, E)` takes the head's place: head and loss in one, without all logits in memory at once.
+        """
+        if head_loss is not None:
+            return head_loss(self.hidden(ids, cache, at), self.wte.weight)
+        return self.logits(self.hidden(ids, cache, at))  # eq 6.1
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> "GPT":
@@ -100,7 +122,7 @@ class GPT(nn.Module):
 
         The head is tied, so random rows would take probability from the start; the mean scores as an average token.
         The logits of the old tokens stay as they are. Rows beyond `tokens`, up to a multiple of `multiple_of`, are
-        for the processor's convenience: no text holds them, and they are never sampled.
+        padding for matrix kernels: no tokenizer produces them, and they are never sampled.
         """
         old = self.wte.weight.detach()[: self.config.tokens]
         if tokens < len(old):
@@ -111,7 +133,7 @@ class GPT(nn.Module):
         self.config = replace(self.config, vocab_size=rows, unused=rows - tokens)
 
     def use_only(self, tokens: int) -> None:
-        """The rows of the vocabulary from `tokens` on stand for no token of the tokenizer in use: never sample them."""
+        """Never sample rows of the vocabulary from `tokens` on: the tokenizer in use does not produce them."""
         self.config = replace(self.config, unused=max(self.config.unused, self.config.vocab_size - tokens))
 
     def check(self, ids: Int[Tensor, "B T"]) -> None:

@@ -1,14 +1,14 @@
 """One token after another, over the cache. Read with lesson 07."""
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
 from minigpt.errors import UserError
 from minigpt.model.cache import Cache
 from minigpt.model.gpt import GPT
-from minigpt.model.step import Step
-from minigpt.sample.sampling import check_sampling, choose
+from minigpt.sample.sampling import Sampling, sample
 
 
 def generate(
@@ -25,113 +25,128 @@ def generate(
     """The new ids that continue `ids`; an empty prompt starts from <|endoftext|>.
 
     It ends with `max_new_tokens`, before the first token of `stop`, or where the context is full: absolute positions
-    end at n_ctx, and a window that slid along would have to be read anew for every token. Temperature 0 is greedy;
+    end at n_ctx, and a window that slid along would have to be read again for every token. Temperature 0 is greedy;
     the same `seed` gives the same text on the same device. UserError for a prompt longer than n_ctx.
     """
-    settings = dict(temperature=temperature, top_k=top_k, top_p=top_p)
-    return list(stream(model, ids, max_new_tokens, stop=stop, seed=seed, **settings))
+    return list(stream(model, ids, max_new_tokens, Sampling(temperature, top_k, top_p), stop, seed))
 
 
+@torch.inference_mode()
 def stream(
     model: GPT,
     ids: Sequence[int],
     max_new_tokens: int,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
+    sampling: Sampling,
     stop: Collection[int] = (),
     seed: int | None = None,
 ) -> Iterator[int]:
-    """What `generate` gives, each id as soon as it is drawn. `Tokenizer.pieces` makes text of them."""
-    settings = dict(temperature=temperature, top_k=top_k, top_p=top_p)
-    for drawn in _rounds(model, [ids], max_new_tokens, stop=stop, seed=seed, **settings):
-        yield from drawn.values()
-
-
-def recorded(drawn: Iterator[int], ids: list[int]) -> Iterator[int]:
-    """`drawn` as it comes, each id also put at the end of `ids`."""
-    for token in drawn:
-        ids.append(token)
-        yield token
+    """What `generate` returns, each id as soon as it is drawn. `Tokenizer.pieces` makes text of them."""
+    [prompt], cache, generator = _prepare(model, [ids], max_new_tokens, seed)
+    read = torch.tensor([prompt], device=model.device)
+    with _evaluating(model):
+        for _ in range(_most_new(model, prompt, max_new_tokens)):
+            logits = model(read, cache, at=_last(read, [read.shape[1]]))
+            read = sample(logits[:, : model.config.tokens], sampling, generator).unsqueeze(1)
+            if (token := read.item()) in stop:
+                return
+            yield token
 
 
 def generate_batch(
     model: GPT,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
+    sampling: Sampling,
     stop: Collection[int] = (),
     seed: int | None = None,
 ) -> list[list[int]]:
     """`generate` for prompts of any lengths at once; each gets what it alone would get (greedily)."""
     new: list[list[int]] = [[] for _ in prompts]
-    settings = dict(temperature=temperature, top_k=top_k, top_p=top_p)
-    for drawn in _rounds(model, prompts, max_new_tokens, stop=stop, seed=seed, **settings):
+    for drawn in _decode(model, prompts, max_new_tokens, sampling, stop, seed):
         for i, token in drawn.items():
             new[i].append(token)
     return new
 
 
+def tee(drawn: Iterator[int], ids: list[int]) -> Iterator[int]:
+    """`drawn` as it comes, each id also appended to `ids`."""
+    for token in drawn:
+        ids.append(token)
+        yield token
+
+
 @torch.inference_mode()
-def _rounds(
+def _decode(
     model: GPT,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
-    *,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
+    sampling: Sampling,
     stop: Collection[int],
     seed: int | None,
 ) -> Iterator[dict[int, int]]:
-    """Round after round, the next token of each prompt, by its number, that has not ended."""
-    check_sampling(temperature, top_k, top_p)
+    """Yields {prompt index: token} for the prompts still active, one decoding step at a time."""
+    prompts, cache, generator = _prepare(model, prompts, max_new_tokens, seed)
+    lengths = [len(prompt) for prompt in prompts]
+    left = [_most_new(model, prompt, max_new_tokens) for prompt in prompts]  # how many tokens each may still get
+    active = [i for i, n in enumerate(left) if n]  # in the order of the cache's rows: all prompts, or none
+    if not active:
+        return
+    read = torch.tensor([prompt + [0] * (max(lengths) - len(prompt)) for prompt in prompts], device=model.device)
+    with _evaluating(model):
+        logits = model(read, cache, at=_last(read, lengths))
+        cache.trim(lengths)
+        while True:
+            drawn = sample(logits[:, : model.config.tokens], sampling, generator)
+            new = dict(zip(active, drawn.tolist(), strict=True))
+            yield {i: token for i, token in new.items() if token not in stop}
+            for i in active:
+                left[i] -= 1
+            rows = [row for row, i in enumerate(active) if left[i] and new[i] not in stop]
+            if not rows:
+                return
+            if len(rows) < len(active):
+                cache.select_rows(rows)
+                drawn, active = drawn[rows], [active[row] for row in rows]
+            read = drawn.unsqueeze(1)
+            logits = model(read, cache, at=_last(read, [1] * len(active)))
+
+
+def _prepare(
+    model: GPT, prompts: Sequence[Sequence[int]], max_new_tokens: int, seed: int | None
+) -> tuple[list[list[int]], Cache | None, torch.Generator | None]:
+    """Prompts that are not empty, room in a cache, and the source of chance. UserError for what cannot be continued."""
     if max_new_tokens < 0:
         raise UserError(f"{max_new_tokens} new tokens were asked for; it must be 0 or more.")
-    if not prompts or max_new_tokens == 0:
-        return
-    n_ctx, device = model.config.n_ctx, model.device
+    n_ctx = model.config.n_ctx
     prompts = [list(prompt) or [model.config.bos_token_id] for prompt in prompts]
-    lengths = [len(prompt) for prompt in prompts]
-    longest = max(lengths)
+    longest = max(map(len, prompts), default=0)
     if longest > n_ctx:
         raise UserError(f"The prompt has {longest} tokens; this model's context holds {n_ctx}.")
-    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+    generator = None if seed is None else torch.Generator(model.device).manual_seed(seed)
+    if not prompts or not max_new_tokens:
+        return prompts, None, generator
+    # The last token drawn is never read, so it needs no room in the cache.
+    capacity = min(n_ctx, longest + max_new_tokens - 1)
+    return prompts, Cache(model.config, len(prompts), capacity, model.device, model.dtype), generator
+
+
+def _most_new(model: GPT, prompt: list[int], max_new_tokens: int) -> int:
+    """How many tokens may follow a prompt: the one after the last position of the context is drawn but never read."""
+    return min(max_new_tokens, model.config.n_ctx - len(prompt) + 1)
+
+
+def _last(read: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """`at` for the last token of each row: only its logits are needed."""
+    last = torch.tensor(lengths, device=read.device).unsqueeze(1) - 1
+    return torch.arange(read.shape[1], device=read.device) == last
+
+
+@contextmanager
+def _evaluating(model: GPT) -> Iterator[None]:
+    """Dropout off while it lasts."""
     was_training = model.training
     model.eval()
     try:
-        # The last token drawn is never read, so it needs no room in the cache.
-        cache = Cache(model.config, len(prompts), min(n_ctx, longest + max_new_tokens - 1), device, model.dtype)
-        padded = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts], device=device)
-        hidden = model.hidden(padded, cache)
-        cache.trim(lengths)
-        logits = model.logits(
-            hidden[torch.arange(len(prompts), device=device), torch.tensor(lengths, device=device) - 1]
-        )
-        step = Step(model)
-        going = list(range(len(prompts)))  # the prompts that have not ended, in the order of the cache's rows
-        for count in range(1, max_new_tokens + 1):
-            drawn = choose(logits[:, : model.config.tokens], temperature, top_k, top_p, generator)
-            tokens = drawn.tolist()
-            yield {i: token for i, token in zip(going, tokens, strict=True) if token not in stop}
-            for i in going:
-                lengths[i] += 1
-            going_on = [
-                row
-                for row, token in enumerate(tokens)
-                if token not in stop and count < max_new_tokens and lengths[going[row]] <= n_ctx
-            ]
-            if not going_on:
-                return
-            if len(going_on) < len(going):
-                cache.keep(going_on)
-                drawn, going = drawn[going_on], [going[row] for row in going_on]
-                # The longest may have ended, full; the others need its slots no more.
-                cache.trim([lengths[i] - 1 for i in going])
-            logits = step(drawn, cache)
+        yield
     finally:
         model.train(was_training)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minigpt import GPT
 from minigpt.learn.batches import collate, split_by_length, step_rows, used_length
-from minigpt.learn.trainer import learned_nll
+from minigpt.learn.trainer import supervised_token_nll
 from minigpt.text.examples import Example
 
 CPU = torch.device("cpu")
@@ -126,8 +126,8 @@ def test_exactly_the_learned_tokens_are_targets_each_behind_what_precedes_it(dra
 def test_the_padding_is_of_no_consequence_even_where_it_is_the_end_token(small_model: GPT, pad: int) -> None:
     """Padding told by its id instead of its place would unlearn the end token."""
     examples = ragged_rows()
-    expected = learned_nll(small_model, collate(examples, CPU, pad=0))
-    found = learned_nll(small_model, collate(examples, CPU, pad=pad))
+    expected = supervised_token_nll(small_model, collate(examples, CPU, pad=0))
+    found = supervised_token_nll(small_model, collate(examples, CPU, pad=pad))
     assert torch.equal(found, expected)
     assert len(found) == 9 + 1 + 2 + 5
 

@@ -1,13 +1,17 @@
 """Lessons 08 and 13: the loss against torch's, what the mask leaves out, and perplexity's two forms."""
 
 import math
+from unittest import mock
 
 import pytest
 import torch
 from torch import Tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from minigpt.learn.loss import TokenNLL, cross_entropy, perplexity, response_nll, sequence_nll, token_nll
+from minigpt.learn import loss as loss_module
+from minigpt.learn.loss import cross_entropy, head_nll, head_nll_fast, perplexity, response_nll, sequence_nll, token_nll, token_nll_fast
 
 
 def random_case(*shape: int, V: int = 50, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -18,49 +22,81 @@ def random_case(*shape: int, V: int = 50, seed: int = 0) -> tuple[Tensor, Tensor
     return logits.requires_grad_(), targets, torch.rand(shape, generator=generator) < 0.5
 
 
-@pytest.mark.parametrize("shape", [(), (7,), (3, 5), (2, 3, 4)])
-def test_token_nll_is_torchs_cross_entropy(shape: tuple[int, ...]) -> None:
-    logits, targets, _ = random_case(*shape)
-    expected = F.cross_entropy(logits.reshape(-1, 50), targets.reshape(-1), reduction="none").view(shape)
-    torch.testing.assert_close(token_nll(logits, targets), expected, rtol=1e-6, atol=1e-6)
+FORMS = pytest.mark.parametrize("form", [token_nll, token_nll_fast])
 
 
-def test_its_gradient_is_that_of_torchs_cross_entropy() -> None:
+@settings(deadline=None, max_examples=30)
+@given(shape=st.lists(st.integers(1, 4), max_size=3), V=st.integers(1, 60), seed=st.integers(0, 2**31))
+def test_the_fast_form_equals_the_explicit_one_forward_and_backward(shape: list[int], V: int, seed: int) -> None:
+    """In float32, within a few units of the last digit of the numbers that are subtracted."""
+    logits, targets, _ = random_case(*shape, V=V, seed=seed)
+    upstream = torch.randn(shape)
+    results = [(nll := form(logits, targets), *torch.autograd.grad(nll, logits, upstream)) for form in FORMS.args[1]]
+    torch.testing.assert_close(results[1], results[0], rtol=2e-6, atol=2e-6)
+
+
+@FORMS
+def test_token_nll_is_minus_the_logarithm_of_softmax_and_its_gradient_softmax_minus_one_hot(form) -> None:
     logits, targets, _ = random_case(3, 5)
-    weights = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
-    (token_nll(logits, targets) * weights).sum().backward()
-    ours, logits.grad = logits.grad, None
-    (F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none") * weights.flatten()).sum().backward()
-    torch.testing.assert_close(ours, logits.grad, rtol=1e-6, atol=1e-7)
+    nll = form(logits, targets)
+    P = torch.softmax(logits.detach().double(), -1)
+    one_hot = F.one_hot(targets, 50)
+    torch.testing.assert_close(nll.double(), -(P * one_hot).sum(-1).log(), rtol=1e-6, atol=1e-6)
+    (gradient,) = torch.autograd.grad(nll.sum(), logits)
+    torch.testing.assert_close(gradient.double(), P - one_hot, rtol=1e-5, atol=1e-6)
 
 
-def test_its_gradient_is_that_of_its_own_values() -> None:
-    """Finite differences in float64, where they are exact enough to see a wrong digit."""
-    logits, targets, _ = random_case(2, 3, V=6)
-    assert torch.autograd.gradcheck(lambda z: TokenNLL.apply(z, targets), logits.detach().double().requires_grad_())
+@settings(deadline=None, max_examples=30)
+@given(N=st.integers(0, 9), rows=st.integers(1, 4), seed=st.integers(0, 2**31))
+def test_head_and_loss_in_chunks_equal_the_two_explicit_lines(N: int, rows: int, seed: int) -> None:
+    """Chunks of any number of rows, none of them at all included; in float64, so that only a wrong term can differ."""
+    torch.manual_seed(seed)
+    h, E = torch.randn(N, 5).double().requires_grad_(), torch.randn(11, 5).double().requires_grad_()
+    y = torch.randint(11, (N,))
+    with mock.patch.object(loss_module, "CHUNK_BYTES", 4 * 11 * rows):
+        totals = [head_nll(h, E, y), head_nll_fast(h, E, y)]
+    torch.testing.assert_close(totals[1], totals[0], rtol=1e-12, atol=1e-12)
+    expected, found = (torch.autograd.grad(0.3 * total, [h, E]) for total in totals)
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
 
 
-def test_large_logits_neither_overflow_nor_lose_the_loss() -> None:
+def test_the_logits_of_all_rows_never_exist_at_once() -> None:
+    h, E, y = torch.randn(64, 4, requires_grad=True), torch.randn(50, 4, requires_grad=True), torch.randint(50, (64,))
+    sizes: list[int] = []
+    log_softmax = F.log_softmax
+
+    def seen(z: Tensor, *args, **settings) -> Tensor:
+        sizes.append(len(z))
+        return log_softmax(z, *args, **settings)
+
+    with mock.patch.object(loss_module, "CHUNK_BYTES", 4 * 50 * 10), mock.patch.object(F, "log_softmax", seen):
+        head_nll_fast(h, E, y).backward()
+    assert sizes == [10] * 6 + [4]
+
+
+@FORMS
+def test_large_logits_neither_overflow_nor_lose_the_loss(form) -> None:
     logits = torch.tensor([[1e4, 0.0], [0.0, 1e4]], requires_grad=True)
-    nll = token_nll(logits, torch.tensor([0, 0]))
+    nll = form(logits, torch.tensor([0, 0]))
     assert nll.tolist() == [0.0, 1e4]
     nll.sum().backward()
     assert logits.grad.tolist() == [[0.0, 0.0], [-1.0, 1.0]]
 
 
+@FORMS
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_logits_are_summed_in_float32(dtype: torch.dtype) -> None:
+def test_half_precision_logits_are_summed_in_float32(form, dtype: torch.dtype) -> None:
     """In bfloat16 itself, log-sum-exp would be off in the third digit."""
     logits, targets, _ = random_case(40, V=2000)
     half = logits.detach().to(dtype).requires_grad_()
-    nll = token_nll(half, targets)
+    nll = form(half, targets)
     assert nll.dtype == torch.float32
-    assert torch.equal(nll, token_nll(half.detach().float(), targets))
+    assert torch.equal(nll, form(half.detach().float(), targets))
     nll.sum().backward()
     assert half.grad.dtype == dtype
 
 
-def test_response_nll_is_the_sum_over_learned_tokens_and_their_number() -> None:
+def test_response_nll_is_the_sum_over_supervised_tokens_and_their_number() -> None:
     logits, targets, supervised = random_case(4, 6)
     total, count = response_nll(logits, targets, supervised)
     expected = sum(token_nll(logits, targets)[b, t].item() for b, t in supervised.nonzero().tolist())
@@ -93,15 +129,16 @@ def test_the_documents_sum_and_mean_differ_by_the_number_of_tokens() -> None:
     logits, targets, _ = random_case(3, 5)
     torch.testing.assert_close(sequence_nll(logits, targets), token_nll(logits, targets).sum(), rtol=1e-6, atol=0)
     torch.testing.assert_close(
-        cross_entropy(logits, targets), F.cross_entropy(logits.flatten(0, 1), targets.flatten()), rtol=1e-6, atol=0
+        cross_entropy(sequence_nll(logits, targets), 15), F.cross_entropy(logits.flatten(0, 1), targets.flatten()), rtol=1e-6, atol=0
     )
-    assert sequence_nll(logits, targets).item() == pytest.approx(15 * cross_entropy(logits, targets).item(), rel=1e-6)
+    assert sequence_nll(logits, targets).item() == pytest.approx(15 * F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item(), rel=1e-6)
 
 
 def test_perplexity_of_a_sum_is_that_of_its_mean() -> None:
     """D's exp(L) holds for the mean alone, A's exp(L / T) for the sum."""
     logits, targets, _ = random_case(3, 5)
-    total, mean = sequence_nll(logits, targets).item(), cross_entropy(logits, targets).item()
+    total = sequence_nll(logits, targets)
+    total, mean = total.item(), cross_entropy(total, 15).item()
     assert perplexity(total, 15) == pytest.approx(perplexity(mean), rel=1e-5)
     assert perplexity(total) > 1e10 * perplexity(mean), "the sum in the mean's formula is another number altogether"
 

@@ -1,15 +1,18 @@
-"""Lesson 09: the optimisers against torch's, and against the documents' formulas spelled out."""
+"""Lesson 09: the optimisers against torch's, and against the documents' formulas explicit out."""
 
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from minigpt import GPT, GPTConfig
-from minigpt.learn.optimizer import SGD, Adam, AdamW, decay_groups
+from minigpt.learn.optimizer import SGD, Adam, AdamW, adam, adam_fast, decay_groups
 
 SHAPES = [(3, 4), (5,), (2, 2, 2)]
 STEPS = 100
@@ -35,17 +38,19 @@ def run(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], first:
     [
         (lambda p: SGD(p, lr=0.05), lambda p: torch.optim.SGD(p, lr=0.05)),
         (lambda p: Adam(p, lr=1e-2), lambda p: torch.optim.Adam(p, lr=1e-2)),
+        (lambda p: Adam(p, lr=1e-2, explicit=False), lambda p: torch.optim.Adam(p, lr=1e-2)),
         (
             lambda p: Adam(p, lr=1e-2, betas=(0.8, 0.95), eps=1e-4),
             lambda p: torch.optim.Adam(p, lr=1e-2, betas=(0.8, 0.95), eps=1e-4),
         ),
         (lambda p: AdamW(p, lr=1e-2), lambda p: torch.optim.AdamW(p, lr=1e-2)),
+        (lambda p: AdamW(p, lr=1e-2, explicit=False), lambda p: torch.optim.AdamW(p, lr=1e-2)),
         (
             lambda p: AdamW(p, lr=1e-2, betas=(0.9, 0.99), weight_decay=0.3),
             lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.9, 0.99), weight_decay=0.3),
         ),
     ],
-    ids=["SGD", "Adam", "Adam with other betas and eps", "AdamW", "AdamW that decays strongly"],
+    ids=["SGD", "Adam", "fast Adam", "Adam with other betas and eps", "AdamW", "fast AdamW", "AdamW that decays strongly"],
 )
 def test_a_hundred_steps_are_torchs(ours: Callable, theirs: Callable) -> None:
     mine, reference = random_tensors(0), random_tensors(0)
@@ -85,7 +90,21 @@ def test_the_documents_first_step_is_longer_by_what_the_correction_divides_by(be
     assert moved[1].tolist() == pytest.approx([-1e-2, 1e-2, -1e-2], rel=1e-6)
 
 
-@pytest.mark.parametrize("make", [Adam, AdamW])
+@settings(deadline=None, max_examples=20)
+@given(t=st.integers(1, 1000), scale=st.floats(1e-4, 1e2), seed=st.integers(0, 2**31))
+def test_the_fast_update_equals_the_explicit_one(t: int, scale: float, seed: int) -> None:
+    """Any step number, from any moments; in float64, so that only a wrong term can differ."""
+    torch.manual_seed(seed)
+    theta, g, m = (scale * torch.randn(5, dtype=torch.float64) for _ in range(3))
+    tensors = theta, g, m, scale**2 * torch.rand(5, dtype=torch.float64)
+    group = dict(lr=0.1, betas=(0.8, 0.95), eps=1e-4, bias_correction=True)
+    mine, fast = ([tensor.clone() for tensor in tensors] for _ in range(2))
+    adam(*mine, t, group)
+    adam_fast(*([tensor] for tensor in fast), t, group)
+    torch.testing.assert_close(fast, mine, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("make", [Adam, AdamW, partial(AdamW, explicit=False)])
 def test_a_restored_state_goes_on_to_the_last_bit(make: type[Adam]) -> None:
     whole, halves = random_tensors(0), random_tensors(0)
     run(make(whole, lr=1e-2), whole, 1, 10)

@@ -12,7 +12,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.learn import trainer as trainer_module
 from minigpt.learn.batches import collate, step_rows
 from minigpt.learn.loss import response_nll
-from minigpt.learn.trainer import NotFinite, Recipe, StepReport, Trainer, learned_nll
+from minigpt.learn.trainer import NotFinite, Recipe, StepReport, Trainer, supervised_token_nll
 from minigpt.text.examples import Example
 from tests.reference.pair import make_pair
 
@@ -36,9 +36,9 @@ def recipe(**changes) -> Recipe:
     return Recipe(**{**settings, **changes})
 
 
-@pytest.fixture
-def model() -> GPT:
-    return make_pair(CONFIG, noise=0.05).ours
+@pytest.fixture(params=[True, False], ids=["explicit", "fast"])
+def model(request: pytest.FixtureRequest) -> GPT:
+    return make_pair(CONFIG, noise=0.05).ours.explicit(request.param)
 
 
 @pytest.fixture
@@ -82,20 +82,20 @@ def test_a_mean_of_means_is_another_gradient(model: GPT) -> None:
     examples = ragged_examples(8)
     right = step_gradient(model, examples, 2)
     for start in range(0, 8, 2):
-        (learned_nll(model, collate(examples[start : start + 2], CPU)).mean() / 4).backward()
+        (supervised_token_nll(model, collate(examples[start : start + 2], CPU)).mean() / 4).backward()
     assert relative(flat_gradient(model), right) > 0.05
 
 
 def test_grouping_by_length_leaves_the_gradient_as_it_is(model: GPT, many_groups: None) -> None:
     examples = ragged_examples(8)
     whole = copy.deepcopy(model)
-    learned_nll(whole, collate(examples, CPU)).mean().backward()
+    supervised_token_nll(whole, collate(examples, CPU)).mean().backward()
     assert relative(step_gradient(model, examples, 8), flat_gradient(whole)) < 1e-6
 
 
 def test_the_head_on_learned_positions_alone_gives_the_loss_of_full_logits(model: GPT) -> None:
     batch = collate(ragged_examples(6), CPU)
-    nll = learned_nll(model, batch)
+    nll = supervised_token_nll(model, batch)
     expected, expected_count = response_nll(model(batch.ids), batch.targets, batch.supervised)
     torch.testing.assert_close(nll.sum(), expected, rtol=1e-6, atol=0)
     assert len(nll) == expected_count
@@ -103,11 +103,11 @@ def test_the_head_on_learned_positions_alone_gives_the_loss_of_full_logits(model
 
 def test_bfloat16_keeps_loss_and_weights_in_float32(model: GPT) -> None:
     batch = collate(ragged_examples(6), CPU)
-    nll = learned_nll(model, batch, "bfloat16").sum()
+    nll = supervised_token_nll(model, batch, "bfloat16").sum()
     nll.backward()
     assert nll.dtype == torch.float32
     assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
-    exact = learned_nll(model, batch).sum()
+    exact = supervised_token_nll(model, batch).sum()
     assert nll != exact, "the products were in bfloat16"
     torch.testing.assert_close(nll, exact, rtol=0.02, atol=0)
 
@@ -138,7 +138,7 @@ def test_a_report_says_what_the_step_was(model: GPT) -> None:
     before = copy.deepcopy(model)
     report = train(model, examples, 1)[0]
     rows = [examples[i] for i in step_rows(1, 8, 20, seed=1)]
-    nll = learned_nll(before, collate(rows, CPU))
+    nll = supervised_token_nll(before, collate(rows, CPU))
     assert (report.step, report.supervised_tokens, report.pretraining) == (1, len(nll), False)
     assert report.tokens == sum(len(row.ids) - 1 for row in rows)
     assert report.loss == pytest.approx(nll.mean().item(), rel=1e-6)

@@ -6,7 +6,7 @@ import torch
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
 from minigpt.learn.batches import collate
-from minigpt.learn.trainer import Recipe, Trainer, learned_nll
+from minigpt.learn.trainer import Recipe, Trainer, supervised_token_nll
 from minigpt.measure import memory
 from minigpt.measure.cost import activation_bytes, training_bytes
 from minigpt.text.examples import Example
@@ -28,7 +28,7 @@ def kept_bytes(model: GPT, examples: list[Example]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        learned_nll(model, collate(examples, model.device)).sum()
+        supervised_token_nll(model, collate(examples, model.device)).sum()
     return sum(kept.values())
 
 

@@ -83,7 +83,7 @@ def test_the_rows_that_stay_go_on_as_if_the_others_had_never_been(
     cache = new_cache(model, 4)
     model(padded, cache=cache)
     cache.trim(prompts)
-    cache.keep(rows)
+    cache.select_rows(rows)
     continued = in_chunks(model, rest, [1, 1], cache)
     for i, row in enumerate(rows):
         alone = model(torch.cat([padded[row : row + 1, : prompts[row]], rest[i : i + 1]], dim=1))

@@ -1,4 +1,4 @@
-"""Mean 0, variance 1 (the biased one), gain and bias; the fused form equals the spelled one."""
+"""Mean 0, variance 1 (the biased one), gain and bias; the fast form equals the explicit one."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from minigpt.model.layer_norm import LayerNorm, layer_norm, layer_norm_fused
+from minigpt.model.layer_norm import LayerNorm, layer_norm, layer_norm_fast
 
 EPS = 1e-5
 shapes = st.lists(st.integers(1, 4), min_size=2, max_size=4)
@@ -16,7 +16,7 @@ shapes = st.lists(st.integers(1, 4), min_size=2, max_size=4)
 
 @settings(deadline=None, max_examples=30)
 @given(shape=shapes, scale=st.floats(1e-3, 1e3), offset=st.floats(-100, 100), seed=st.integers(0, 2**31))
-def test_the_fused_form_equals_the_spelled_one_and_torch_forward_and_backward(
+def test_the_fast_form_equals_the_explicit_one_and_torch_forward_and_backward(
     shape: list[int], scale: float, offset: float, seed: int
 ) -> None:
     torch.manual_seed(seed)
@@ -24,22 +24,16 @@ def test_the_fused_form_equals_the_spelled_one_and_torch_forward_and_backward(
     gain, bias = (torch.randn(shape[-1], dtype=torch.float64, requires_grad=True) for _ in range(2))
     upstream = torch.randn(shape, dtype=torch.float64)
     outputs = {
-        "fused": layer_norm_fused(x, gain, bias, EPS),
-        "spelled": layer_norm(x, gain, bias, EPS),
+        "fast": layer_norm_fast(x, gain, bias, EPS),
+        "explicit": layer_norm(x, gain, bias, EPS),
         "torch": F.layer_norm(x, shape[-1:], gain, bias, EPS),
     }
     results = {name: (y, *torch.autograd.grad(y, [x, gain, bias], upstream)) for name, y in outputs.items()}
-    torch.testing.assert_close(results["fused"], results["spelled"], rtol=1e-8, atol=1e-8)
-    torch.testing.assert_close(results["spelled"], results["torch"], rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(results["fast"], results["explicit"], rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(results["explicit"], results["torch"], rtol=1e-8, atol=1e-8)
 
 
-def test_the_gradient_written_out_is_the_slope_of_the_output() -> None:
-    torch.manual_seed(0)
-    x, gain, bias = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 3, 5), (5,), (5,)))
-    assert torch.autograd.gradcheck(lambda *inputs: layer_norm_fused(*inputs, EPS), (x, gain, bias))
-
-
-def test_float32_rounds_the_fused_form_no_more_than_the_spelled_one() -> None:
+def test_float32_rounds_the_fast_form_no_more_than_the_explicit_one() -> None:
     torch.manual_seed(0)
     x, upstream = torch.randn(64, 768) + 3.0, torch.randn(64, 768)
     gain, bias = torch.randn(768), torch.randn(768)
@@ -50,7 +44,7 @@ def test_float32_rounds_the_fused_form_no_more_than_the_spelled_one() -> None:
         return (y.detach(), *torch.autograd.grad(y, inputs, upstream.to(dtype)))
 
     exact = results(layer_norm, torch.float64)
-    for form in (layer_norm, layer_norm_fused):
+    for form in (layer_norm, layer_norm_fast):
         for result, expected in zip(results(form, torch.float32), exact, strict=True):
             assert (result - expected).norm() / expected.norm() <= 5e-7
 
@@ -62,7 +56,7 @@ def test_each_position_gets_mean_0_and_biased_variance_1() -> None:
     torch.testing.assert_close(y.var(-1, correction=0), torch.ones(3, 4).double(), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("form", [layer_norm, layer_norm_fused])
+@pytest.mark.parametrize("form", [layer_norm, layer_norm_fast])
 def test_eps_stands_inside_the_root(form) -> None:
     """A variance as small as eps makes sqrt(2 eps); eps outside of the root would make sqrt(eps) + eps."""
     spread = math.sqrt(EPS)
@@ -84,12 +78,3 @@ def test_the_start_is_gain_1_and_bias_0() -> None:
     norm = LayerNorm(4, EPS)
     assert norm.weight.tolist() == [1.0] * 4
     assert norm.bias.tolist() == [0.0] * 4
-
-
-def test_without_a_gradient_to_come_the_fused_form_gives_the_same_bits() -> None:
-    x, gain, bias = torch.randn(7, 33), torch.randn(33), torch.randn(33)
-    before = x.clone()
-    with torch.no_grad():
-        found = layer_norm_fused(x, gain, bias, EPS)
-    assert torch.equal(found, layer_norm_fused(x, gain, bias, EPS))
-    assert torch.equal(x, before)

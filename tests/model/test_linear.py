@@ -1,12 +1,11 @@
 """y = x W + b."""
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from minigpt.model.linear import Linear, few_rows
+from minigpt.model.linear import Linear
 
 
 def random_linear(n_in: int, n_out: int) -> Linear:
@@ -46,13 +45,3 @@ def test_an_input_that_is_no_contiguous_block_is_read_in_the_right_order() -> No
     linear = random_linear(3, 5)
     x = torch.randn(3, 4, 2, dtype=torch.float64).transpose(0, 2)
     torch.testing.assert_close(linear(x), x @ linear.weight + linear.bias, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("n_out", [96, 192, 384, 500])
-@pytest.mark.parametrize("rows", [0, 1, 2, 7, 16])
-@torch.no_grad()
-def test_a_few_rows_block_by_block_give_the_whole_product(rows: int, n_out: int) -> None:
-    """Fewer columns than a block, exactly one, two, and a rest; W as the layers store it, and as the head does."""
-    x, w = torch.randn(rows, 64), torch.randn(64, n_out)
-    for weight in (w, w.t().contiguous().t()):
-        torch.testing.assert_close(few_rows(x, weight), x @ weight, rtol=0, atol=2e-5)

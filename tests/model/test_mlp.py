@@ -7,21 +7,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigpt.model.mlp import MLP, gelu, gelu_fused
+from minigpt.model.mlp import MLP, gelu, gelu_fast
 
 values = st.lists(st.floats(-1e4, 1e4, allow_subnormal=False), min_size=1, max_size=20)
 
 
 @settings(deadline=None, max_examples=50)
 @given(values)
-def test_the_fused_form_equals_the_spelled_one_forward_and_backward(numbers: list[float]) -> None:
+def test_the_fast_form_equals_the_explicit_one_forward_and_backward(numbers: list[float]) -> None:
     """1 + tanh loses its digits far on the left where a sigmoid keeps them, so small results differ absolutely."""
     x = torch.tensor(numbers, dtype=torch.float64, requires_grad=True)
-    fused, spelled = gelu_fused(x), gelu(x)
-    torch.testing.assert_close(fused, spelled, rtol=1e-12, atol=1e-13)
+    fast, explicit = gelu_fast(x), gelu(x)
+    torch.testing.assert_close(fast, explicit, rtol=1e-12, atol=1e-13)
     upstream = torch.linspace(-2.0, 3.0, len(numbers), dtype=torch.float64)
-    (fused_slope,), (slope,) = (torch.autograd.grad(y, x, upstream) for y in (fused, spelled))
-    torch.testing.assert_close(fused_slope, slope, rtol=1e-11, atol=1e-11)
+    (fast_slope,), (slope,) = (torch.autograd.grad(y, x, upstream) for y in (fast, explicit))
+    torch.testing.assert_close(fast_slope, slope, rtol=1e-11, atol=1e-11)
 
 
 @settings(deadline=None, max_examples=50)
@@ -29,7 +29,7 @@ def test_the_fused_form_equals_the_spelled_one_forward_and_backward(numbers: lis
 def test_float32_and_its_extremes_stay_near_the_exact_value(numbers: list[float]) -> None:
     x = torch.tensor(numbers, dtype=torch.float32, requires_grad=True)
     exact_x = x.detach().double().requires_grad_()
-    y, exact = gelu_fused(x), gelu(exact_x)
+    y, exact = gelu_fast(x), gelu(exact_x)
     torch.testing.assert_close(y.double(), exact, rtol=1e-6, atol=1e-6)
     (slope,), (exact_slope,) = torch.autograd.grad(y.sum(), x), torch.autograd.grad(exact.sum(), exact_x)
     torch.testing.assert_close(slope.double(), exact_slope, rtol=1e-6, atol=3e-6)
@@ -40,29 +40,24 @@ def test_bfloat16_is_rounded_once_forward_and_backward() -> None:
     x = torch.linspace(-6.0, 6.0, 1001).bfloat16().requires_grad_()
     wide = x.detach().float().requires_grad_()
     upstream = torch.linspace(-1.0, 2.0, 1001).bfloat16()
-    y, expected = gelu_fused(x), gelu_fused(wide)
+    y, expected = gelu_fast(x), gelu_fast(wide)
     (slope,) = torch.autograd.grad(y, x, upstream)
     (expected_slope,) = torch.autograd.grad(expected, wide, upstream.float())
     assert torch.equal(y, expected.bfloat16())
     assert torch.equal(slope, expected_slope.bfloat16())
 
 
-def test_the_gradient_written_out_is_the_slope_of_the_output() -> None:
-    x = torch.linspace(-5.0, 5.0, 41, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(gelu_fused, x)
-
-
 def test_gelu_has_the_values_of_its_formula() -> None:
     for x in (-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.7):
         expected = 0.5 * x * (1.0 + math.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
-        for form in (gelu, gelu_fused):
+        for form in (gelu, gelu_fast):
             assert math.isclose(form(torch.tensor(x).double()).item(), expected, rel_tol=1e-7, abs_tol=1e-15)
 
 
 def test_gelu_is_not_the_exact_form_with_erf() -> None:
     x = torch.tensor([-2.7, 2.7], dtype=torch.float64)
     exact = 0.5 * x * (1.0 + torch.erf(x / math.sqrt(2.0)))
-    for form in (gelu, gelu_fused):
+    for form in (gelu, gelu_fast):
         assert (form(x) - exact).abs().min() > 4.6e-4
 
 
@@ -96,12 +91,3 @@ def test_dropout_leaves_the_answer_alone_outside_of_training() -> None:
     assert (mlp.train()(x) == 0.0).any()
     assert torch.equal(mlp.eval()(x), mlp(x))
     assert not (mlp(x) == 0.0).any()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_without_a_gradient_to_come_the_fused_form_gives_the_same_bits(dtype: torch.dtype) -> None:
-    x = torch.randn(5, 33).to(dtype)
-    with torch.no_grad():
-        found = gelu_fused(x)
-    assert torch.equal(found, gelu_fused(x))
-    assert found.dtype == dtype

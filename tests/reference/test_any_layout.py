@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from minigpt import GPTConfig, load_template
 from minigpt.learn.batches import collate
-from minigpt.learn.trainer import learned_nll
+from minigpt.learn.trainer import supervised_token_nll
 from minigpt.text.examples import Example, fit
 from minigpt.text.records import Conversation
 from minigpt.text.template import TEMPLATES
@@ -53,6 +53,6 @@ def test_padding_on_either_side_and_any_split_give_the_same_tokens_and_loss(
         return
     expected, count = theirs(rows, template.end, on_the_left)
     batches = [rows[start : start + micro_batch_size] for start in range(0, len(rows), micro_batch_size)]
-    parts = [learned_nll(PAIR.ours, collate(batch, torch.device("cpu"), template.end)) for batch in batches]
+    parts = [supervised_token_nll(PAIR.ours, collate(batch, torch.device("cpu"), template.end)) for batch in batches]
     assert sum(map(len, parts)) == count
     assert abs(sum(part.sum().item() for part in parts) - expected) / count < TOLERANCE

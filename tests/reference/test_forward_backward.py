@@ -3,6 +3,7 @@
 import copy
 import gc
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -24,6 +25,9 @@ CASES = {
 }
 
 
+MATH = pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "fast"])
+
+
 @pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> Iterator[tuple[str, Pair]]:
     """One pair in memory at a time: pytest runs all tests of one before it makes the next."""
@@ -32,8 +36,10 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[str, Pair]]:
     gc.collect()
 
 
-def test_logits_equal_the_reference(case: tuple[str, Pair]) -> None:
+@MATH
+def test_logits_equal_the_reference(case: tuple[str, Pair], explicit: bool) -> None:
     name, (ours, theirs) = case
+    ours.explicit(explicit)
     ids = random_ids(ours.config, B=2, T=48)
     with torch.no_grad():
         expected = theirs(ids).logits
@@ -43,9 +49,11 @@ def test_logits_equal_the_reference(case: tuple[str, Pair]) -> None:
     assert difference <= CASES[name][2]
 
 
-def test_every_gradient_equals_the_reference(case: tuple[str, Pair]) -> None:
+@MATH
+def test_every_gradient_equals_the_reference(case: tuple[str, Pair], explicit: bool) -> None:
     """A key bias moves no softmax, so its gradient is rounding alone; it is a third of c_attn.bias, compared whole."""
     name, (ours, theirs) = case
+    ours.explicit(explicit)
     ids = random_ids(ours.config, B=2, T=32)
     gradients = torch.autograd.grad(next_token_loss(ours(ids), ids), list(ours.parameters()))
     names, parameters = zip(*theirs.transformer.named_parameters(), strict=True)
@@ -77,10 +85,14 @@ def ten_losses(
 
 @pytest.mark.parametrize("case", ["tiny", "gpt2"], indirect=True)
 def test_ten_steps_of_training_give_the_losses_of_the_reference(case: tuple[str, Pair]) -> None:
+    """The official size with its fast forms, tiny in both; one run of the reference serves for both."""
     name, (ours, theirs) = case
-    losses = ten_losses(ours, AdamW, lambda model, ids: model(ids))
     expected = ten_losses(theirs, torch.optim.AdamW, lambda model, ids: model(ids).logits)
-    difference = max(abs(a - b) for a, b in zip(losses, expected, strict=True))
+    difference = 0.0
+    for explicit in (True, False) if name == "tiny" else (False,):
+        ours.explicit(explicit)
+        losses = ten_losses(ours, partial(AdamW, explicit=explicit), lambda model, ids: model(ids))
+        difference = max(difference, *(abs(a - b) for a, b in zip(losses, expected, strict=True)))
     print(f"{name}: largest difference of ten losses {difference:.2e}; the losses {losses[0]:.3f} to {losses[-1]:.3f}")
     assert len(set(losses)) == 10
     assert difference <= LOSS

@@ -6,6 +6,7 @@ import torch
 from minigpt import GPT, GPTConfig, generate
 from minigpt.errors import UserError
 from minigpt.sample.generation import generate_batch, stream
+from minigpt.sample.sampling import GREEDY, Sampling
 from tests.reference.pair import make_pair, random_ids
 
 N_CTX = 64  # small_model's
@@ -58,8 +59,8 @@ def test_each_prompt_of_a_batch_gets_what_it_alone_would(model: GPT, lengths: tu
     context before the others are done."""
     prompts = prompts_of(*lengths)
     alone = [greedy(model, prompt, n) for prompt in prompts]
-    assert generate_batch(model, prompts, n, temperature=0.0) == alone
-    assert generate_batch(model, prompts[::-1], n, temperature=0.0) == alone[::-1]
+    assert generate_batch(model, prompts, n, GREEDY) == alone
+    assert generate_batch(model, prompts[::-1], n, GREEDY) == alone[::-1]
 
 
 def test_a_stop_token_ends_its_text_alone_and_is_not_returned(model: GPT) -> None:
@@ -68,7 +69,7 @@ def test_a_stop_token_ends_its_text_alone_and_is_not_returned(model: GPT) -> Non
     for stop in [(free[0][3],), (free[1][0], free[2][7]), (free[0][0], free[1][0], free[2][0], free[3][0])]:
         expected = [greedy(model, prompt, 20, stop) for prompt in prompts]
         assert expected != free
-        assert generate_batch(model, prompts, 20, temperature=0.0, stop=stop) == expected
+        assert generate_batch(model, prompts, 20, GREEDY, stop) == expected
         assert not set(stop) & {token for text in expected for token in text}
 
 
@@ -82,7 +83,7 @@ def test_it_stops_where_the_context_is_full(model: GPT, length: int) -> None:
 def test_an_empty_prompt_starts_from_the_end_of_text_token(model: GPT) -> None:
     bos = model.config.bos_token_id
     assert generate(model, [], 8, temperature=0.0) == greedy(model, [bos], 8)
-    together = generate_batch(model, [[], [7, 8]], 8, temperature=0.0)
+    together = generate_batch(model, [[], [7, 8]], 8, GREEDY)
     assert together == [greedy(model, [bos], 8), greedy(model, [7, 8], 8)]
 
 
@@ -108,8 +109,8 @@ def test_top_k_of_one_and_a_tiny_top_p_are_greedy(model: GPT) -> None:
 
 def test_no_token_asked_for_is_no_token(model: GPT) -> None:
     assert generate(model, [1, 2], 0) == []
-    assert generate_batch(model, [[1], []], 0) == [[], []]
-    assert generate_batch(model, [], 5) == []
+    assert generate_batch(model, [[1], []], 0, GREEDY) == [[], []]
+    assert generate_batch(model, [], 5, GREEDY) == []
 
 
 @pytest.mark.parametrize(
@@ -154,18 +155,17 @@ def test_greedy_text_is_that_of_transformers(length: int) -> None:
         prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=15, do_sample=False, eos_token_id=None,
         pad_token_id=0,
     )[:, length:]  # fmt: skip
-    assert generate_batch(ours, prompts.tolist(), 15, temperature=0.0) == expected.tolist()
+    assert generate_batch(ours, prompts.tolist(), 15, GREEDY) == expected.tolist()
 
 
 def test_a_stream_gives_each_id_as_soon_as_it_is_drawn(model: GPT) -> None:
     """The whole is what `generate` gives, and reading one id computes no more than one."""
-    settings = dict(temperature=1.5, seed=3)
-    expected = generate(model, [72, 105], 12, **settings)
-    assert list(stream(model, [72, 105], 12, **settings)) == expected
+    expected = generate(model, [72, 105], 12, temperature=1.5, seed=3)
+    assert list(stream(model, [72, 105], 12, Sampling(1.5), seed=3)) == expected
     asked = []
     hook = model.ln_f.register_forward_hook(lambda *_: asked.append(1))
     try:
-        flow = stream(model, [72, 105], 12, **settings)
+        flow = stream(model, [72, 105], 12, Sampling(1.5), seed=3)
         assert [next(flow) for _ in range(3)] == expected[:3]
         assert len(asked) == 3  # the prompt, and two ids drawn from it read
         flow.close()

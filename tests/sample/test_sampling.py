@@ -10,13 +10,13 @@ from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from minigpt.errors import UserError
-from minigpt.sample.sampling import check_sampling, choose, keep_top_k, keep_top_p
+from minigpt.sample.sampling import Sampling, keep_top_k, keep_top_p, sample
 
 
 def drawn_from(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
-    """The probabilities that `choose` draws with."""
+    """The probabilities that `sample` draws with."""
     with mock.patch.object(torch, "multinomial", return_value=torch.zeros(len(logits), 1, dtype=torch.int64)) as draw:
-        choose(logits, temperature, top_k, top_p)
+        sample(logits, Sampling(temperature, top_k, top_p))
     return draw.call_args.args[0]
 
 
@@ -87,22 +87,22 @@ def test_reaching_p_exactly_is_enough() -> None:
 
 def test_rows_are_cut_each_by_its_own_scores() -> None:
     logits = torch.tensor([[3.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 3.0]])
-    assert choose(logits, top_k=1).tolist() == [0, 3]
-    assert choose(logits, top_p=0.5).tolist() == [0, 3]
+    assert sample(logits, Sampling(top_k=1)).tolist() == [0, 3]
+    assert sample(logits, Sampling(top_p=0.5)).tolist() == [0, 3]
 
 
 def test_temperature_zero_takes_the_best_whatever_else_is_asked() -> None:
     logits = torch.randn(5, 30, generator=torch.Generator().manual_seed(0))
     best = logits.argmax(-1)
     for top_k, top_p in [(None, None), (7, None), (None, 0.3), (7, 0.3)]:
-        assert torch.equal(choose(logits, 0.0, top_k, top_p), best)
-        assert torch.equal(choose(logits, 1e-4, top_k, top_p), best), "and a temperature near it comes to the same"
+        assert torch.equal(sample(logits, Sampling(0.0, top_k, top_p)), best)
+        assert torch.equal(sample(logits, Sampling(1e-4, top_k, top_p)), best), "and a temperature near it comes to the same"
 
 
 def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
     """Within five standard deviations, with a seed of its own."""
     n, temperature = 40_000, 1.5
-    drawn = choose(LOGITS.expand(n, -1), temperature, generator=torch.Generator().manual_seed(0))
+    drawn = sample(LOGITS.expand(n, -1), Sampling(temperature), torch.Generator().manual_seed(0))
     probabilities = (LOGITS[0] / temperature).softmax(-1)
     share = drawn.bincount(minlength=4) / n
     assert ((share - probabilities).abs() < 5 * (probabilities * (1 - probabilities) / n).sqrt()).all()
@@ -128,4 +128,4 @@ def test_bfloat16_scores_are_drawn_from_in_float32() -> None:
 )
 def test_a_setting_without_a_meaning_is_refused(settings: tuple, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        check_sampling(*settings)
+        Sampling(*settings)
