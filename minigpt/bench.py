@@ -1,7 +1,8 @@
 """`python -m minigpt.bench`: tokens a second, beside a peer in the same run. Read with lesson 10."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from statistics import median
@@ -14,13 +15,14 @@ from minigpt import command
 from minigpt.config import GPTConfig
 from minigpt.device import Device, choose_device
 from minigpt.errors import UserError
-from minigpt.learn.batches import step_rows
+from minigpt.learn.batches import step_rows, used_length
 from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.measure.cost import generation_bytes, training_flops
-from minigpt.measure.peer import peer_generation, peer_step
+from minigpt.measure.peer import Peer
 from minigpt.measure.report import peak_memory_bytes
 from minigpt.model.gpt import GPT
 from minigpt.sample.generation import generate_batch
+from minigpt.sample.sampling import GREEDY
 from minigpt.text.examples import Example, fit
 from minigpt.text.records import data_names, read_conversations
 from minigpt.text.template import load_template
@@ -32,19 +34,21 @@ class Options:
     """Time a training step or generation; with --peer, another implementation with the same weights, in turn."""
 
     mode: Literal["sft", "train", "generate"] = "sft"
-    """sft learns from the answers of conversations; train from every token of rows as long as the context; generate
-    continues random prompts greedily."""
+    """sft trains on the responses of conversations; train on every token of random rows; generate continues random
+    prompts greedily."""
     size: Literal["tiny", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] | None = None
     """The layers; gpt2 for --mode generate, else tiny. The vocabulary is the tokenizer's, or GPT-2's to generate."""
     peer: Literal["none", "transformers"] = "none"
-    """transformers is its GPT2LMHeadModel: trained on the rows padded to the longest, with torch.optim.AdamW, or
-    continuing by its `generate`."""
+    """transformers is its GPT2LMHeadModel in a process of its own, as its users run it: trained on the rows padded to
+    the longest, with torch's fused AdamW, or continuing by its `generate`."""
     data: tuple[str, ...] = ("builtin",)
     """Files, hf:owner/name[:config][:split], or builtin."""
     tokenizer: str = "gpt2"
     """bytes, gpt2 or a folder."""
     batch_size: int | None = None
     """Conversations an optimiser step, 16 if left out; prompts side by side, 1 and then 8 if left out."""
+    max_length: int | None = None
+    """T, the tokens of a row: of --mode train exactly, of sft at most; the model's context if left out."""
     micro_batch_size: int | None = None
     """Conversations held in memory at once, by this project; the batch size if left out."""
     prompt_tokens: int = 32
@@ -57,6 +61,10 @@ class Options:
     """Where to compute; auto takes a CUDA GPU if there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What matrices are multiplied in while training, on both sides (autocast); weights and loss stay float32."""
+    compile: bool = False
+    """Let torch.compile fuse the operations, on both sides; pays on a GPU."""
+    math: Literal["auto", "explicit", "fast"] = "auto"
+    """This side's formulas as written out, or torch's kernels; auto is explicit at size tiny."""
     seed: int = 0
     """Fixes weights and rows."""
 
@@ -66,7 +74,7 @@ BATCH_SIZES = {"sft": (16,), "train": (16,), "generate": (1, 8)}
 
 
 def main(options: Options) -> None:
-    for name in ("batch_size", "micro_batch_size", "prompt_tokens", "new_tokens", "steps"):
+    for name in ("batch_size", "micro_batch_size", "max_length", "prompt_tokens", "new_tokens", "steps"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
@@ -77,7 +85,6 @@ def main(options: Options) -> None:
             bench_generation(options, batch_size, device)
         else:
             bench_training(options, batch_size, device)
-    print(f"{peak_memory_bytes(device) / 2**20:,.0f} MiB at the most, everything named above together")
 
 
 def bench_training(options: Options, batch_size: int, device: torch.device) -> None:
@@ -85,8 +92,10 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
     size = options.size or "tiny"
     tokenizer = load_tokenizer(options.tokenizer)
     config = GPTConfig.named(size, vocab_size=len(tokenizer))
+    if options.max_length and options.max_length > config.n_ctx:
+        raise UserError(f"--max-length is {options.max_length}; the context of {size} holds {config.n_ctx} tokens.")
     examples = load_rows(options, batch_size, tokenizer, config)
-    model = GPT(config).to(device)
+    model = with_math(GPT(config).to(device), options)
     recipe = Recipe(
         steps=options.steps + WARM_UP,
         batch_size=batch_size,
@@ -97,27 +106,63 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
         dtype=options.dtype,
     )
     trainer = Trainer(model, examples, recipe)
-    sides: dict[str, Callable[[], float]] = {"minigpt": lambda: trainer.train_step().loss}
-    if options.peer == "transformers":
-        sides["transformers"] = peer_step(model, trainer)
-    seconds, losses = in_turn(sides, options.steps)
+    peak = peak_flops(device, options.dtype)
+    job = dict(weight_decay=recipe.weight_decay, betas=recipe.betas, clip=recipe.clip, dtype=recipe.dtype)
+    with peer(options, model, "train", **job) as theirs:
+
+        def ours() -> float:
+            loss = trainer.train_step().loss
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            return loss
+
+        def their_step() -> tuple[float, float]:
+            rows = trainer.rows()  # those of the step that ours has just taken
+            lr = trainer.optimizer.param_groups[0]["lr"]
+            return theirs(rows=[(row.ids, row.supervised) for row in rows], lr=lr)
+
+        seconds, losses = in_turn(ours, their_step if theirs else None, options.steps)
     timed = range(WARM_UP + 1, recipe.steps + 1)
     rows = [examples[i] for step in timed for i in step_rows(step, batch_size, len(examples), options.seed)]
-    answered = sum(sum(row.supervised[1:]) for row in rows) / options.steps
-    flops = sum(training_flops(config, len(row.ids) - 1) for row in rows) / options.steps
-    peak = peak_flops(device, options.dtype)
+    supervised = sum(sum(row.supervised[1:]) for row in rows) / options.steps
+    flops = sum(training_flops(config, used_length(row)) for row in rows) / options.steps
     introduce(options, size, config, device)
     print(
         f"{batch_size} rows a step, {sum(len(row.ids) for row in rows) / len(rows):.0f} tokens a row, "
-        f"{answered / batch_size:.0f} of them learned; {options.dtype}; medians of {options.steps} steps"
+        f"{supervised / batch_size:.0f} of them supervised; {options.dtype}; medians of {options.steps} steps; "
+        f"{'explicit' if model.is_explicit else 'fast'} formulas"
     )
+    peaks = {"minigpt": peak_memory_bytes(device), "transformers": theirs.peak if theirs else 0}
     for name, middle in seconds.items():
         print(
-            f"  {name:<13}{middle:9.3f} s a step {answered / middle:12,.0f} learned tokens a second   "
-            f"{flops / middle / peak:5.1%} of the {peak / 1e9:,.0f} GFLOP/s of a large matrix product; "
-            f"last loss {losses[name][-1]:.4f}"
+            f"  {name:<13}{middle:9.3f} s a step {supervised / middle:12,.0f} supervised tokens a second   "
+            f"{flops / middle / peak:5.1%} of the {peak / 1e9:,.0f} GFLOP/s of a large matrix product   "
+            f"peak memory {peaks[name] / 2**20:,.0f} MiB   last loss {losses[name][-1]:.4f}"
         )
     print_ratio(seconds)
+
+
+def with_math(model: GPT, options: Options) -> GPT:
+    """The forms of the formulas that --math asks for, compiled block by block if that is wanted."""
+    if options.math != "auto":
+        model.explicit(options.math == "explicit")
+    if options.compile:
+        for block in model.h:
+            block.compile(dynamic=True)
+    return model
+
+
+@contextmanager
+def peer(options: Options, model: GPT, mode: str, **job: object) -> Iterator[Peer | None]:
+    """The other side, ready to work, or None where there is none to be."""
+    if options.peer == "none":
+        yield None
+        return
+    theirs = Peer(model, mode, compile=options.compile, **job)
+    try:
+        yield theirs
+    finally:
+        theirs.close()
 
 
 def bench_generation(options: Options, batch_size: int, device: torch.device) -> None:
@@ -126,16 +171,14 @@ def bench_generation(options: Options, batch_size: int, device: torch.device) ->
     config = GPTConfig.named(size)
     if options.prompt_tokens + options.new_tokens > config.n_ctx:
         raise UserError(f"--prompt-tokens and --new-tokens together exceed the context of {config.n_ctx} tokens.")
-    model = GPT(config).to(device).eval()
-    prompts = torch.randint(config.vocab_size, (batch_size, options.prompt_tokens), device=device)
+    model = with_math(GPT(config).to(device).eval(), options)
+    prompts = torch.randint(config.vocab_size, (batch_size, options.prompt_tokens)).tolist()
 
     def ours() -> list[list[int]]:
-        return generate_batch(model, prompts.tolist(), options.new_tokens, temperature=0.0)
+        return generate_batch(model, prompts, options.new_tokens, GREEDY)
 
-    sides: dict[str, Callable[[], list[list[int]]]] = {"minigpt": ours}
-    if options.peer == "transformers":
-        sides["transformers"] = peer_generation(model, prompts, options.new_tokens)
-    seconds, texts = in_turn(sides, options.steps)
+    with peer(options, model, "generate", prompts=prompts, new_tokens=options.new_tokens) as theirs:
+        seconds, texts = in_turn(ours, theirs, options.steps)
     weights, bandwidth = generation_bytes(config), read_bandwidth(device)
     introduce(options, size, config, device)
     print(
@@ -157,19 +200,28 @@ def bench_generation(options: Options, batch_size: int, device: torch.device) ->
         print(f"  {same:.1%} of the new tokens are the same on both sides")
 
 
-def in_turn(sides: dict[str, Callable], times: int) -> tuple[dict[str, float], dict[str, list]]:
+def in_turn(
+    ours: Callable[[], object], theirs: Callable[[], tuple[float, object]] | None, times: int
+) -> tuple[dict[str, float], dict[str, list]]:
     """Each side's median seconds, and what it gave each time; in turn, so that what else the machine does falls on
-    both."""
+    both. The peer times itself, in its own process."""
+    sides = {"minigpt": lambda: timed(ours)} | ({"transformers": theirs} if theirs else {})
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     given: dict[str, list] = {name: [] for name in sides}
     with tqdm(total=WARM_UP + times, leave=False) as bar:
         for _ in range(WARM_UP + times):
             for name, side in sides.items():
-                start = time.perf_counter()
-                given[name].append(side())
-                seconds[name].append(time.perf_counter() - start)
+                taken, result = side()
+                seconds[name].append(taken)
+                given[name].append(result)
             bar.update()
     return {name: median(taken[WARM_UP:]) for name, taken in seconds.items()}, given
+
+
+def timed(work: Callable[[], object]) -> tuple[float, object]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
 
 
 def introduce(options: Options, size: str, config: GPTConfig, device: torch.device) -> None:
@@ -189,10 +241,12 @@ def print_ratio(seconds: dict[str, float]) -> None:
 def load_rows(options: Options, batch_size: int, tokenizer: Tokenizer, config: GPTConfig) -> list[Example]:
     """The conversations to learn from, or for --mode train rows of random tokens."""
     if options.mode == "train":
-        ids = torch.randint(len(tokenizer), (4 * batch_size, config.n_ctx)).tolist()
+        ids = torch.randint(len(tokenizer), (4 * batch_size, options.max_length or config.n_ctx)).tolist()
         return [Example(row, [True] * len(row), "random") for row in ids]
     conversations = read_conversations(data_names(options.data, "train"))
-    return fit(conversations, load_template("chatml", tokenizer), config.n_ctx).examples
+    return fit(
+        conversations, load_template("chatml", tokenizer), min(options.max_length or config.n_ctx, config.n_ctx)
+    ).examples
 
 
 def peak_flops(device: torch.device, dtype: str) -> float:

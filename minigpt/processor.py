@@ -1,6 +1,6 @@
 """What is set of the processor and the allocator, once, when minigpt is imported. It changes speed, never a result.
 
-The OpenMP settings are read when torch is first imported, so they work only where minigpt is imported before torch, as
+The OpenMP setting is read when torch is first imported, so it works only where minigpt is imported before torch, as
 the commands do; `warn_if_too_late` says so where it matters. The allocator's setting works at any time.
 """
 
@@ -21,8 +21,11 @@ def set_openmp() -> None:
     the default, which spins on a core that the other needs.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    # Linux: large tensors in pages of 2 MiB, which a CPU run with GPT-2's vocabulary would else fault in by the 100,000.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def unset_environment() -> dict[str, str]:
+    """The environment without what is set here: for another program, to be run as its users run it."""
+    return {name: value for name, value in os.environ.items() if (name, value) != ("GOMP_SPINCOUNT", "20000")}
 
 
 def keep_freed_memory() -> None:

@@ -48,16 +48,21 @@ def test_token_nll_is_minus_the_logarithm_of_softmax_and_its_gradient_softmax_mi
 
 @settings(deadline=None, max_examples=30)
 @given(N=st.integers(0, 9), rows=st.integers(1, 4), seed=st.integers(0, 2**31))
-def test_head_and_loss_in_chunks_equal_the_two_explicit_lines(N: int, rows: int, seed: int) -> None:
-    """Chunks of any number of rows, none of them at all included; in float64, so that only a wrong term can differ."""
+def test_head_and_loss_in_chunks_equal_torchs_and_the_two_explicit_lines(N: int, rows: int, seed: int) -> None:
+    """Chunks of any number of rows, none at all included; against torch in float64, where only a wrong term differs."""
     torch.manual_seed(seed)
     h, E = torch.randn(N, 5).double().requires_grad_(), torch.randn(11, 5).double().requires_grad_()
     y = torch.randint(11, (N,))
     with mock.patch.object(loss_module, "CHUNK_BYTES", 4 * 11 * rows):
-        totals = [head_nll(h, E, y), head_nll_fast(h, E, y)]
-    torch.testing.assert_close(totals[1], totals[0], rtol=1e-12, atol=1e-12)
-    expected, found = (torch.autograd.grad(0.3 * total, [h, E]) for total in totals)
-    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+        total, in_float32 = head_nll_fast(h, E, y), head_nll_fast(h.float(), E.float(), y)
+    expected = F.cross_entropy(h @ E.t(), y, reduction="sum")
+    torch.testing.assert_close(total, expected, rtol=1e-12, atol=1e-12)
+    found, wanted = (torch.autograd.grad(0.3 * nll, [h, E], retain_graph=True) for nll in (total, expected))
+    torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-12)
+    explicit = head_nll(h.float(), E.float(), y)
+    torch.testing.assert_close(in_float32, explicit, rtol=2e-6, atol=2e-6)
+    found, wanted = (torch.autograd.grad(nll, [h, E]) for nll in (in_float32, explicit))
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_the_logits_of_all_rows_never_exist_at_once() -> None:
