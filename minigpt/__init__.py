@@ -1,7 +1,6 @@
 """A GPT-2 written by hand, and taught to follow instructions."""
 
 from minigpt import processor  # noqa: F401 - first: it sets what torch reads when it is imported
-
 from minigpt.config import GPTConfig
 from minigpt.model.gpt import GPT
 from minigpt.sample.generation import generate

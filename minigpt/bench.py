@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from minigpt import command
 from minigpt.config import GPTConfig
-from minigpt.device import Device, choose_device
+from minigpt.device import Device, Math, choose_device
 from minigpt.errors import UserError
 from minigpt.learn.batches import step_rows, used_length
 from minigpt.learn.trainer import Recipe, Trainer
@@ -58,12 +58,12 @@ class Options:
     steps: int = 5
     """Timed steps, or continuations, of each; two more warm up."""
     device: Device = "auto"
-    """Where to compute; auto takes a CUDA GPU if there is one."""
+    """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What matrices are multiplied in while training, on both sides (autocast); weights and loss stay float32."""
     compile: bool = False
     """Let torch.compile fuse the operations, on both sides; pays on a GPU."""
-    math: Literal["auto", "explicit", "fast"] = "auto"
+    math: Math = "auto"
     """This side's formulas as written out, or torch's kernels; auto is explicit at size tiny."""
     seed: int = 0
     """Fixes weights and rows."""
@@ -144,8 +144,7 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
 
 def with_math(model: GPT, options: Options) -> GPT:
     """The forms of the formulas that --math asks for, compiled block by block if that is wanted."""
-    if options.math != "auto":
-        model.explicit(options.math == "explicit")
+    model.use_math(options.math)
     if options.compile:
         for block in model.h:
             block.compile(dynamic=True)

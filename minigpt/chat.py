@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minigpt import command
-from minigpt.device import Device, choose_device
+from minigpt.device import Device, Math, choose_device
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
 from minigpt.pretrained import model_folder
-from minigpt.sample.generation import recorded, stream
-from minigpt.sample.sampling import check_sampling
+from minigpt.sample.generation import stream, tee
+from minigpt.sample.sampling import Sampling
 from minigpt.text.template import Message, Template, template_of, without_oldest_turn
 
 
@@ -43,7 +43,10 @@ class Options:
     seed: int | None = None
     """The same seed gives the same answers to the same conversation."""
     device: Device = "auto"
-    """Where to compute; auto takes a CUDA GPU if there is one."""
+    """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
+    math: Math = "auto"
+    """explicit runs each formula as it is written out, fast runs torch's kernels; auto is explicit at size tiny and
+    fast at the official sizes."""
 
 
 HELP = """\
@@ -101,15 +104,13 @@ class Chat:
             self.model,
             ids,
             options.max_new_tokens,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
+            Sampling(options.temperature, options.top_k, options.top_p),
             stop=self.template.tokenizer.control.values(),
             seed=None if options.seed is None else options.seed + len(asked),
         )
         answer = ""
         try:
-            for piece in self.template.tokenizer.pieces(recorded(drawn, new)):
+            for piece in self.template.tokenizer.pieces(tee(drawn, new)):
                 answer += piece
                 yield piece
         finally:
@@ -170,13 +171,13 @@ class Chat:
 
 
 def main(options: Options) -> None:
-    check_sampling(options.temperature, options.top_k, options.top_p)
+    Sampling(options.temperature, options.top_k, options.top_p)  # checked before anything is loaded
     if options.max_new_tokens < 1:
         raise UserError("--max-new-tokens must be above 0.")
     device = choose_device(options.device)
     folder = model_folder(options.model)
     template = template_of(folder, options.template)
-    model = GPT.from_pretrained(folder).to(device)
+    model = GPT.from_pretrained(folder).to(device).use_math(options.math)
     template.check(model.config.tokens)
     model.use_only(len(template.tokenizer))
     chat = Chat(model, template, options, options.system)

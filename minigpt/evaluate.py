@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt import command
-from minigpt.device import Device, choose_device
+from minigpt.device import Device, Math, choose_device
 from minigpt.errors import UserError
 from minigpt.measure.accuracy import exact_match, wanted
 from minigpt.measure.evaluation import Evaluation, Figure, difference, evaluate, most_frequent_answer
@@ -42,7 +42,10 @@ class Options:
     batch_size: int = 32
     """Conversations read side by side; it changes the time taken, not the figures."""
     device: Device = "auto"
-    """Where to compute; auto takes a CUDA GPU if there is one."""
+    """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
+    math: Math = "auto"
+    """explicit runs each formula as it is written out, fast runs torch's kernels; auto is explicit at size tiny and
+    fast at the official sizes."""
     json: Path | None = None
     """Write the figures into this file too, and what was answered into a .predictions.jsonl beside it."""
 
@@ -103,7 +106,7 @@ def main(options: Options) -> None:
 
 def measured(options: Options, model: GPT, template: Template, rows: list[Conversation], name: str) -> Evaluation:
     """`evaluate`, with what had to be cut so that the rows fit said."""
-    model = model.to(choose_device(options.device))
+    model = model.to(choose_device(options.device)).use_math(options.math)
     template.check(model.config.tokens)
     model.use_only(len(template.tokenizer))
     n_ctx = model.config.n_ctx

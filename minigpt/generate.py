@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from minigpt import command
-from minigpt.device import Device, choose_device
+from minigpt.device import Device, Math, choose_device
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
 from minigpt.pretrained import model_folder
-from minigpt.sample.generation import generate, generate_batch, recorded, stream
-from minigpt.sample.sampling import check_sampling
+from minigpt.sample.generation import generate, generate_batch, stream, tee
+from minigpt.sample.sampling import Sampling
 from minigpt.text.tokenizer import load_tokenizer
 
 
@@ -35,29 +35,26 @@ class Options:
     seed: int | None = None
     """The same seed gives the same text."""
     device: Device = "auto"
-    """Where to compute; auto takes a CUDA GPU if there is one."""
+    """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
+    math: Math = "auto"
+    """explicit runs each formula as it is written out, fast runs torch's kernels; auto is explicit at size tiny and
+    fast at the official sizes."""
 
 
 def main(options: Options) -> None:
-    check_sampling(options.temperature, options.top_k, options.top_p)
+    sampling = Sampling(options.temperature, options.top_k, options.top_p)
     if options.samples < 1:
         raise UserError("--samples must be above 0.")
     device = choose_device(options.device)
     folder = model_folder(options.model)
-    model = GPT.from_pretrained(folder).to(device)
+    model = GPT.from_pretrained(folder).to(device).use_math(options.math)
     tokenizer = load_tokenizer(folder)
     model.use_only(len(tokenizer))
     prompt = tokenizer.encode(options.prompt)
-    settings = dict(
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        stop=(tokenizer.control["<|endoftext|>"],),
-        seed=options.seed,
-    )
+    settings = dict(sampling=sampling, stop=(tokenizer.control["<|endoftext|>"],), seed=options.seed)
     if options.samples == 1:
         samples = [[]]
-        drawn = recorded(stream(model, prompt, options.max_new_tokens, **settings), samples[0])
+        drawn = tee(stream(model, prompt, options.max_new_tokens, **settings), samples[0])
         print(options.prompt, end="", flush=True)
         for piece in tokenizer.pieces(drawn):
             print(piece, end="", flush=True)

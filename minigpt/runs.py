@@ -1,12 +1,12 @@
 """A run's folder: whose it is, what it was asked for, and what was changed on its way. Read with lesson 09."""
 
-import contextlib
-import fcntl
 import json
 import os
 from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from minigpt.errors import UserError
 from minigpt.reading import read_object
@@ -16,7 +16,7 @@ FIXED = ("init", "size", "data", "skip_bad", "valid", "template", "tokenizer", "
 # What changes what is told and kept of a run, and nothing of what it learns.
 FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows")
 # What changes how numbers are rounded, and what is learned no further than that.
-ROUNDING = ("device", "dtype", "compile", "micro_batch_size")
+ROUNDING = ("device", "dtype", "math", "compile", "micro_batch_size")
 STORY = ("run", "resume", "repeat")  # not what was asked for, but how
 
 
@@ -133,39 +133,26 @@ class Changes:
 
 @dataclass
 class Lock:
-    """Keeps a second process out of a run's folder while this one works in it.
+    """Keeps a second process out of a run's folder while this one works in it; the file `owner` says which one works.
 
-    The file `lock` says whose it is; the operating system lets go of it when its owner dies, however that happens, so
-    one that was left behind is no obstacle.
+    The operating system releases the lock when its owner dies, however that happens, so files left behind are no
+    obstacle.
     """
 
     folder: Path
 
     def __enter__(self) -> "Lock":
-        path = self.folder / "lock"
-        while True:
-            try:
-                self._file = path.open("a+")
-            except OSError as error:
-                raise UserError(f"{path} cannot be written: {error.strerror}.") from None
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._file.seek(0)
-                owner = self._file.read().strip() or "another process"
-                self._file.close()
-                raise UserError(
-                    f"{self.folder} is in use by process {owner}; wait until it ends, or stop it."
-                ) from None
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
-                    break
-            self._file.close()  # its former owner took the file away just before it became ours
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+        self._lock, owner = FileLock(self.folder / "lock", timeout=0), self.folder / "owner"
+        try:
+            self._lock.acquire()
+        except Timeout:
+            process = owner.read_text().strip() if owner.exists() else "by another process"
+            raise UserError(f"{self.folder} is in use {process}; wait until it ends, or stop it.") from None
+        except OSError as error:
+            raise UserError(f"{self.folder / 'lock'} cannot be written: {error.strerror}.") from None
+        owner.write_text(f"by process {os.getpid()}\n")
         return self
 
     def __exit__(self, *exception: object) -> None:
-        (self.folder / "lock").unlink(missing_ok=True)
-        self._file.close()
+        (self.folder / "owner").unlink(missing_ok=True)
+        self._lock.release()

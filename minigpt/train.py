@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from minigpt import __version__, command
 from minigpt.data import Data, check_rows, load_data, told_of_rows, write_bad_rows
-from minigpt.device import Device, choose_device
+from minigpt.device import Device, Math, choose_device
 from minigpt.errors import UserError
 from minigpt.learn.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from minigpt.learn.trainer import NotFinite, Recipe, Trainer
@@ -93,7 +93,10 @@ class Options:
     seed: int = 0
     """Fixes the random weights, the order of the data and what is held out."""
     device: Device = "auto"
-    """Where to compute; auto takes a CUDA GPU if there is one."""
+    """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
+    math: Math = "auto"
+    """explicit runs each formula as it is written out, fast runs torch's kernels; auto is explicit at size tiny and
+    fast at the official sizes."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What matrices are multiplied in; auto takes bfloat16 on a GPU that has it. Weights and loss stay float32."""
     compile: bool = False
@@ -122,7 +125,7 @@ def main(options: Options) -> None:
             stack.enter_context(Lock(options.run))
         data = load_data(options.data, options.valid, options.skip_bad, options.seed, options.accuracy_rows)
         tokenizer, model = start(options.init, options.size, options.tokenizer, options.seed)
-        model.to(options.device)
+        model.to(options.device).use_math(options.math)
         if options.compile:
             for block in model.h:
                 block.compile(dynamic=True)
@@ -301,7 +304,11 @@ def introduce(options: Options, data: Data, model: GPT, template: Template, fitt
     read = sum(len(row.ids) for row in fitted.examples)
     weights = "random weights" if options.init == "scratch" else f"the weights of {options.init}"
     threads = (
-        f" ({torch.get_num_threads()} threads)" if options.device == "cpu" else f" ({torch.cuda.get_device_name()})"
+        f" ({torch.get_num_threads()} threads)"
+        if options.device == "cpu"
+        else f" ({torch.cuda.get_device_name()})"
+        if options.device == "cuda"
+        else ""
     )
     pretraining = f", the first {options.pretrain_steps:,} from every token" if options.pretrain_steps else ""
     print(
@@ -316,6 +323,7 @@ def introduce(options: Options, data: Data, model: GPT, template: Template, fitt
         f"steps   {options.steps:,} of {options.batch_size} conversations{pretraining}, learning rate {options.lr:g}, "
         f"seed {options.seed}\n"
         f"device  {options.device}{threads}, {options.dtype}\n"
+        f"math    {'explicit, each formula as it is written out' if model.is_explicit else 'fast, by torch kernels'}\n"
         f"run     {options.run}"
     )
 

@@ -1,7 +1,6 @@
 """Every formula has one home, and the line that computes it carries its number."""
 
 import re
-from collections import Counter
 from pathlib import Path
 
 import minigpt

@@ -73,4 +73,7 @@ def collate(examples: Sequence[Example], device: torch.device, pad: int = 0) -> 
     )
     if device.type == "cpu":
         return batch
-    return Batch(*(t.pin_memory().to(device, non_blocking=True) for t in (batch.ids, batch.targets, batch.supervised)))
+    tensors = (batch.ids, batch.targets, batch.supervised)
+    if device.type == "cuda":  # pinned memory, so that the copy need not be waited for
+        return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors))
+    return Batch(*(tensor.to(device) for tensor in tensors))

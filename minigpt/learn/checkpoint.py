@@ -1,5 +1,6 @@
 """What an interrupted run needs to go on exactly where it was. Read with lesson 09."""
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -66,9 +67,14 @@ def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
 
 def flush_names(folder: Path) -> None:
     """A renamed file's new name outlives a power cut once its folder is flushed."""
+    if os.name == "nt":  # a folder cannot be opened there, nor does it need to be
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that flush no folder
+            raise
     finally:
         os.close(handle)
 

@@ -51,9 +51,7 @@ def adam(theta: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, group: dict) ->
     descend(theta, m_hat / (torch.sqrt(v_hat) + eps), eta)  # eq 9.4
 
 
-def adam_fast(
-    thetas: list[Tensor], gs: list[Tensor], ms: list[Tensor], vs: list[Tensor], t: int, group: dict
-) -> None:
+def adam_fast(thetas: list[Tensor], gs: list[Tensor], ms: list[Tensor], vs: list[Tensor], t: int, group: dict) -> None:
     """`adam` of many tensors by torch's kernel, in one pass over memory; equal: tests/learn/test_optimizer.py."""
     (b1, b2), steps = group["betas"], [torch.tensor(float(t), device=thetas[0].device)] * len(thetas)
     torch._fused_adam_(

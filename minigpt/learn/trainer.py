@@ -130,13 +130,14 @@ class Trainer:
         return [source[i] for i in step_rows(self.step, self.recipe.batch_size, len(source), self.recipe.seed)]
 
     def gradients(self, rows: Sequence[Example]) -> tuple[float, int]:
-        """Leave the loss's gradient in the parameters; return the mean loss over the supervised tokens, and their number.
+        """Leave the loss's gradient in the parameters; return the mean over the supervised tokens, and their number.
 
         Each micro-batch, of rows of similar length, adds its summed NLL over the supervised tokens of the *whole* step,
         so the gradient is that of the mean over tokens however the rows were split.
         """
         model, recipe = self.model, self.recipe
-        groups = split_by_length([used_length(row) for row in rows], OVERHEAD[model.device.type], recipe.micro_batch_size)
+        lengths = [used_length(row) for row in rows]
+        groups = split_by_length(lengths, OVERHEAD[model.device.type], recipe.micro_batch_size)
         # Effective batch = micro batch x accumulation steps (document B 7.1), here of unequal micro-batches.
         batches = [collate([rows[i] for i in group], model.device) for group in groups]  # eq 9.6
         supervised = sum(sum(row.supervised[1:]) for row in rows)

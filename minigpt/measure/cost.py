@@ -1,6 +1,7 @@
 """What a model costs in bytes and operations. Read with lesson 10."""
 
 from minigpt.config import GPTConfig
+from minigpt.learn.loss import CHUNK_BYTES
 
 
 def training_bytes(config: GPTConfig) -> int:
@@ -12,13 +13,22 @@ def training_bytes(config: GPTConfig) -> int:
     return 16 * config.parameter_count  # eq 10.1
 
 
-def activation_bytes(config: GPTConfig, tokens: int, learned: int) -> int:
-    """What a micro-batch of so many tokens holds between its forward and its backward pass, in float32.
+def activation_bytes(config: GPTConfig, rows: int, T: int, supervised: int, explicit: bool) -> int:
+    """What a micro-batch of `rows` rows of T tokens holds between its forward and its backward pass, in float32.
 
-    22 numbers a token, layer and channel are kept: of attention the norm's output, q, k, v, their mix and its input,
-    of the MLP twice its width of 4. The logits of each learned token are there three times while its gradient is made.
+    Of each token, layer and channel torch's kernels keep 16 numbers: of attention its input, the norm's output, q, k, v
+    and their mix, of the MLP its input, the norm's output and twice its width of 4. The explicit formulas keep 33, and
+    the T weights of each head. The logits are there three times while their gradient is made: those of a chunk
+    beside the gradient of the embedding, or, explicitly, those of every supervised token.
     """
-    return 4 * (22 * tokens * config.n_layer * config.n_embd + 3 * learned * config.vocab_size)
+    tokens, V, C = rows * T, config.vocab_size, config.n_embd
+    kept = (33 * C + config.n_head * T if explicit else 16 * C) * tokens * config.n_layer
+    chunk = 3 * CHUNK_BYTES // 4 + V * C
+    return 4 * (
+        kept
+        + (8 if explicit else 3) * tokens * C
+        + (3 * supervised * V if explicit else min(3 * supervised * V + V * C, chunk))
+    )
 
 
 def forward_flops(config: GPTConfig, T: int) -> int:

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # pictures go to files; no window, no display
-
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure  # not pyplot: importing this changes no notebook's backend
 
 from minigpt.learn.log import read_metrics
 
@@ -29,17 +26,15 @@ def draw(runs: Sequence[Path], out: Path) -> None:
     histories = [(run.name, read_metrics(run / "metrics.jsonl")) for run in runs]
     measured = [(name, [e for e in events if "accuracy_by_kind" in e and e["step"]]) for name, events in histories]
     with_accuracy = any(events for _, events in measured)
-    figure, axes = plt.subplots(
-        1, 2 if with_accuracy else 1, figsize=(12 if with_accuracy else 7, 4.4), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(12 if with_accuracy else 7, 4.4), layout="constrained")
+    axes = figure.subplots(1, 2 if with_accuracy else 1, squeeze=False)
     _draw_loss(axes[0, 0], histories)
     if with_accuracy:
         _draw_accuracy(axes[0, 1], measured)
     figure.savefig(out, dpi=110)
-    plt.close(figure)
 
 
-def _draw_loss(axis: plt.Axes, histories: list[tuple[str, list[dict]]]) -> None:
+def _draw_loss(axis: Axes, histories: list[tuple[str, list[dict]]]) -> None:
     for i, (name, events) in enumerate(histories):
         prefix = f"{name}: " if len(histories) > 1 else ""
         steps, losses = _column(events, "train")
@@ -80,7 +75,7 @@ def _column(events: list[dict], split: str) -> tuple[list[int], list[float]]:
     return [e["step"] for e in rows], [e["loss"] for e in rows]
 
 
-def _draw_accuracy(axis: plt.Axes, measured: list[tuple[str, list[dict]]]) -> None:
+def _draw_accuracy(axis: Axes, measured: list[tuple[str, list[dict]]]) -> None:
     kinds = sorted(
         {kind for _, events in measured for e in events[-1:] for kind in e["accuracy_by_kind"]}, reverse=True
     )
@@ -99,7 +94,8 @@ def _draw_accuracy(axis: plt.Axes, measured: list[tuple[str, list[dict]]]) -> No
 
 def draw_lengths(asked: Sequence[int], answered: Sequence[int], rows: Sequence[int], t_max: int, out: Path) -> None:
     """Histograms of Q_i and A_i over one another, and beside them of the rows as laid out, with T_max."""
-    figure, (texts, whole) = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
+    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    texts, whole = figure.subplots(1, 2)
     bins = between_whole_numbers([*asked, *answered])
     for name, counts in (("asked", asked), ("answered", answered)):
         texts.hist(counts, bins, alpha=0.6, label=f"{name}, mean {np.mean(counts):.1f}")
@@ -110,7 +106,6 @@ def draw_lengths(asked: Sequence[int], answered: Sequence[int], rows: Sequence[i
     whole.set(xlabel="tokens of the row as laid out")
     whole.legend(frameon=False)
     figure.savefig(out, dpi=110)
-    plt.close(figure)
 
 
 def between_whole_numbers(counts: Sequence[int]) -> np.ndarray:

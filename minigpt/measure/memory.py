@@ -1,7 +1,6 @@
 """Whether a run fits, before it starts; and what to say when it did not. Read with lesson 10."""
 
-import os
-
+import psutil
 import torch
 
 from minigpt.errors import UserError
@@ -16,15 +15,16 @@ def estimate(trainer: Trainer) -> int:
     """Weights, gradients, moments, and the activations of a micro-batch of the longest rows."""
     config, most = trainer.model.config, trainer.recipe.micro_batch_size
     longest = sorted(map(used_length, trainer.pretrain_examples or trainer.examples))[-most:]
-    learned = sorted(sum(row.supervised) for row in trainer.pretrain_examples or trainer.examples)[-most:]
-    return training_bytes(config) + activation_bytes(config, len(longest) * longest[-1], sum(learned))
+    supervised = sorted(sum(row.supervised) for row in trainer.pretrain_examples or trainer.examples)[-most:]
+    explicit = trainer.model.is_explicit
+    return training_bytes(config) + activation_bytes(config, len(longest), longest[-1], sum(supervised), explicit)
 
 
 def device_bytes(device: torch.device) -> int:
     """What the device has in all."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return psutil.virtual_memory().total
 
 
 def check_memory(trainer: Trainer) -> None:

@@ -24,7 +24,7 @@ class Peer:
     def __init__(self, model: GPT, mode: str, **job: object) -> None:
         self._folder = tempfile.TemporaryDirectory()
         model.save_pretrained(self._folder.name)
-        self._said = tempfile.TemporaryFile("w+")
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(WORKER)],
             stdin=subprocess.PIPE,

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import resource
 import sys
 import time
 from collections import deque
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+import psutil
 import torch
 from tqdm import tqdm
 
@@ -197,5 +197,9 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The most memory this process has held: on the GPU if it computes there, else in RAM."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return psutil.Process().memory_info().peak_wset
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB

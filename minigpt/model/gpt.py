@@ -63,6 +63,10 @@ class GPT(nn.Module):
                 part.explicit = on
         return self
 
+    def use_math(self, form: str) -> "GPT":
+        """`explicit` by the commands' option --math: explicit, fast, or auto, which is as a new model is."""
+        return self.explicit(self.config.is_small if form == "auto" else form == "explicit")
+
     def hidden(
         self, ids: Int[Tensor, "B T"], cache: Cache | None = None, at: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "*at C"]:

@@ -42,9 +42,8 @@ def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | N
         if first["role"] == second["role"]:
             raise UserError(f"two {first['role']} turns follow one another.")
     texts = [message["content"] for message in rest]
-    return system, [
-        (u, texts[i + 1] if i + 1 < len(texts) else None) for i, u in list(enumerate(texts))[::2]
-    ]  # eq 12.1
+    answers = texts[1::2] + [None] * (len(texts) % 2)
+    return system, list(zip(texts[::2], answers, strict=True))  # eq 12.1
 
 
 def without_oldest_turn(messages: Sequence[Message]) -> list[Message] | None:

@@ -48,7 +48,7 @@ def says(monkeypatch: pytest.MonkeyPatch):
     def script(*answers: str | int | None) -> list[list[int]]:
         queue = list(answers)
 
-        def stream(model, ids, max_new_tokens, **settings):
+        def stream(model, ids, max_new_tokens, sampling, **settings):
             prompts.append(ids)
             text = queue.pop(0)
             stop = queue.pop(0) if queue and isinstance(queue[0], int) else None

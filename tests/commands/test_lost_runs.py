@@ -68,7 +68,7 @@ def test_a_second_ctrl_c_ends_at_once(cli, tmp_path, questions, monkeypatch):
     assert stopped.status == 130
     assert "To go on" not in stopped.out
     assert checkpoints(tmp_path / "run" / "checkpoint") == []
-    assert not (tmp_path / "run" / "lock").exists()
+    assert not (tmp_path / "run" / "owner").exists()
 
 
 @pytest.fixture(scope="module")
@@ -265,10 +265,11 @@ def test_a_second_process_is_kept_out_and_a_lock_left_behind_is_no_obstacle(cli,
         refused = resume(cli, stopped)
         assert refused.status == 2
         assert f"is in use by process {os.getpid()}" in refused.err
-    assert not (stopped / "lock").exists()
-    (stopped / "lock").write_text("999999\n")
+    assert not (stopped / "owner").exists()
+    for name in ("lock", "owner"):
+        (stopped / name).write_text("by process 999999\n")
     assert resume(cli, stopped).status == 0
-    assert not (stopped / "lock").exists()
+    assert not (stopped / "owner").exists()
 
 
 def test_numbers_gone_bad_stop_the_run_before_they_are_learned(cli, tmp_path, questions):

@@ -5,13 +5,22 @@ from unittest import mock
 
 import pytest
 import torch
-from torch import Tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional as F
 
 from minigpt.learn import loss as loss_module
-from minigpt.learn.loss import cross_entropy, head_nll, head_nll_fast, perplexity, response_nll, sequence_nll, token_nll, token_nll_fast
+from minigpt.learn.loss import (
+    cross_entropy,
+    head_nll,
+    head_nll_fast,
+    perplexity,
+    response_nll,
+    sequence_nll,
+    token_nll,
+    token_nll_fast,
+)
 
 
 def random_case(*shape: int, V: int = 50, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -133,10 +142,9 @@ def test_the_documents_sum_and_mean_differ_by_the_number_of_tokens() -> None:
     """Documents A, B and C sum the loss, D averages it."""
     logits, targets, _ = random_case(3, 5)
     torch.testing.assert_close(sequence_nll(logits, targets), token_nll(logits, targets).sum(), rtol=1e-6, atol=0)
-    torch.testing.assert_close(
-        cross_entropy(sequence_nll(logits, targets), 15), F.cross_entropy(logits.flatten(0, 1), targets.flatten()), rtol=1e-6, atol=0
-    )
-    assert sequence_nll(logits, targets).item() == pytest.approx(15 * F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item(), rel=1e-6)
+    expected = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    torch.testing.assert_close(cross_entropy(sequence_nll(logits, targets), 15), expected, rtol=1e-6, atol=0)
+    assert sequence_nll(logits, targets).item() == pytest.approx(15 * expected.item(), rel=1e-6)
 
 
 def test_perplexity_of_a_sum_is_that_of_its_mean() -> None:

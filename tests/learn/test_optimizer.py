@@ -50,7 +50,15 @@ def run(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], first:
             lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.9, 0.99), weight_decay=0.3),
         ),
     ],
-    ids=["SGD", "Adam", "fast Adam", "Adam with other betas and eps", "AdamW", "fast AdamW", "AdamW that decays strongly"],
+    ids=[
+        "SGD",
+        "Adam",
+        "fast Adam",
+        "Adam, other betas and eps",
+        "AdamW",
+        "fast AdamW",
+        "AdamW, strong decay",
+    ],
 )
 def test_a_hundred_steps_are_torchs(ours: Callable, theirs: Callable) -> None:
     mine, reference = random_tensors(0), random_tensors(0)

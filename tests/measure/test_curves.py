@@ -10,10 +10,12 @@ from minigpt.measure import curves
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list:
-    """The figures, as they are before they are closed."""
+    """The figures, as they are made."""
     figures = []
-    close = curves.plt.close
-    monkeypatch.setattr(curves.plt, "close", lambda figure: (figures.append(figure), close(figure)))
+    savefig = curves.Figure.savefig
+    monkeypatch.setattr(
+        curves.Figure, "savefig", lambda figure, *args, **more: (figures.append(figure), savefig(figure, *args, **more))
+    )
     return figures
 
 

@@ -6,7 +6,7 @@ import torch
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
 from minigpt.learn.batches import collate
-from minigpt.learn.trainer import Recipe, Trainer, supervised_token_nll
+from minigpt.learn.trainer import Recipe, Trainer, supervised_nll
 from minigpt.measure import memory
 from minigpt.measure.cost import activation_bytes, training_bytes
 from minigpt.text.examples import Example
@@ -28,18 +28,22 @@ def kept_bytes(model: GPT, examples: list[Example]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        supervised_token_nll(model, collate(examples, model.device)).sum()
+        supervised_nll(model, collate(examples, model.device))
     return sum(kept.values())
 
 
 @pytest.mark.parametrize("change", [{}, {"n_layer": 6}, {"n_embd": 384}, {"n_head": 2}], ids=str)
-@pytest.mark.parametrize("learned", [99, 40])
-def test_the_estimate_of_the_activations_is_what_autograd_keeps_and_little_more(change: dict, learned: int) -> None:
-    """The logits are there once when the forward pass ends, and three times while their gradient is made."""
+@pytest.mark.parametrize("supervised", [99, 40])
+@pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "fast"])
+def test_the_estimate_of_the_activations_is_what_autograd_keeps_and_little_more(
+    change: dict, supervised: int, explicit: bool
+) -> None:
+    """The logits are there once when the forward pass ends, and three times while their gradient is made; in chunks
+    none of them is there any more, but the gradients are."""
     config = GPTConfig.named("tiny", **change)
-    kept = kept_bytes(GPT(config), rows(8, 100, learned))
-    logits = 4 * 8 * learned * config.vocab_size
-    estimate = activation_bytes(config, 8 * 99, 8 * learned) - 2 * logits
+    kept = kept_bytes(GPT(config).explicit(explicit), rows(8, 100, supervised))
+    logits = 4 * 8 * supervised * config.vocab_size
+    estimate = activation_bytes(config, 8, 99, 8 * supervised, explicit) - (2 if explicit else 3) * logits
     print(f"kept {kept:,}, estimated {estimate:,}: {estimate / kept:.2f} times")
     assert kept <= estimate < 1.35 * kept
 
@@ -51,7 +55,7 @@ def trainer(micro_batch_size: int = 2) -> Trainer:
 
 def test_the_estimate_is_of_the_longest_rows_that_a_micro_batch_may_hold() -> None:
     config = GPTConfig.named("tiny")
-    assert memory.estimate(trainer(2)) == training_bytes(config) + activation_bytes(config, 2 * 59, 2 * 5)
+    assert memory.estimate(trainer(2)) == training_bytes(config) + activation_bytes(config, 2, 59, 2 * 5, True)
     assert memory.estimate(trainer(1)) < memory.estimate(trainer(2)) < memory.estimate(trainer(4))
 
 

@@ -96,7 +96,7 @@ def test_temperature_zero_takes_the_best_whatever_else_is_asked() -> None:
     best = logits.argmax(-1)
     for top_k, top_p in [(None, None), (7, None), (None, 0.3), (7, 0.3)]:
         assert torch.equal(sample(logits, Sampling(0.0, top_k, top_p)), best)
-        assert torch.equal(sample(logits, Sampling(1e-4, top_k, top_p)), best), "and a temperature near it comes to the same"
+        assert torch.equal(sample(logits, Sampling(1e-4, top_k, top_p)), best), "as near it"
 
 
 def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:

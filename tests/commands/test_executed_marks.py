@@ -1,0 +1,86 @@
+"""The formula that is read is the line that runs: with --math explicit the commands execute every marked line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from minigpt import GPT, GPTConfig
+from minigpt.measure.cost import forward_flops
+from minigpt.measure.gradients import gradient_parts
+from minigpt.text.examples import Example
+from tests.test_formulas import FAST, MARK, PACKAGE
+
+Line = tuple[str, int]
+
+
+def marked(pattern) -> dict[Line, str]:
+    """Each marked line of the package, and the number of its formula."""
+    return {
+        (str(path), i): number
+        for path in PACKAGE.rglob("*.py")
+        for i, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        for number in pattern.findall(line)
+    }
+
+
+@contextmanager
+def executed(lines: dict[Line, str]) -> Iterator[set[Line]]:
+    """Which of these lines run while it lasts."""
+    files, seen = {path for path, _ in lines}, set()
+
+    def on_line(frame: FrameType, event: str, _: object):
+        if (line := (frame.f_code.co_filename, frame.f_lineno)) in lines:
+            seen.add(line)
+        return on_line
+
+    before = sys.gettrace()
+    sys.settrace(lambda frame, event, _: on_line if frame.f_code.co_filename in files else None)
+    try:
+        yield seen
+    finally:
+        sys.settrace(before)
+
+
+def train_evaluate_generate(cli, data: Path, run: Path, math: str) -> None:
+    settings = ("--data", data, "--math", math)
+    steps = ("--steps", 5, "--batch-size", 2, "--warmup-steps", 1, "--accuracy-rows", 1, "--template", "documents")
+    long = ("--max-length", 40)  # shorter than the longest row, so that one is encoded within T_max
+    assert cli("train", *settings, *steps, *long, "--run", run).status == 0
+    assert cli("evaluate", *settings, "--model", run, "--limit", 2).status == 0
+    assert cli("generate", "--model", run / "model", "--max-new-tokens", 2, "--math", math, "--seed", 1).status == 0
+
+
+def test_every_marked_line_runs_in_explicit_mode(cli, tmp_path, questions, no_pictures):
+    """By train, evaluate and generate; eq 11.3 is what `view` counts, 10.2 what `bench` divides by, 13.2 a measurement
+    that no command takes."""
+    lines = marked(MARK)
+    with executed(lines) as seen:
+        train_evaluate_generate(cli, questions, tmp_path / "run", "explicit")
+    missed = {lines[line] for line in lines.keys() - seen}
+    assert missed == {"10.2", "11.3", "13.2"}
+    with executed(lines) as seen:
+        assert cli("view", "--data", questions, "--rows", 1).status == 0
+        model = GPT(GPTConfig.named("tiny", n_embd=8, n_head=2))
+        forward_flops(model.config, 4)
+        gradient_parts(model, [Example([1, 2, 3], [False, False, True], "row")], "sum")
+    assert missed <= {lines[line] for line in seen}
+
+
+def test_every_fast_form_runs_in_fast_mode_and_no_line_that_it_replaces(cli, tmp_path, questions, no_pictures):
+    fast, explicit = marked(FAST), marked(MARK)
+    with executed(fast | explicit) as seen:
+        train_evaluate_generate(cli, questions, tmp_path / "run", "fast")
+    assert {fast[line] for line in seen & fast.keys()} == set(fast.values())
+    replaced = set(fast.values()) - {"13.1"}
+    assert not replaced & {explicit[line] for line in seen & explicit.keys() if line not in fast}
+
+
+def test_auto_is_explicit_at_size_tiny_and_fast_at_the_official_sizes():
+    with torch.device("meta"):
+        assert GPT(GPTConfig.named("tiny")).is_explicit
+        for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"):
+            assert not GPT(GPTConfig.named(name, n_layer=1)).is_explicit
