@@ -1,5 +1,6 @@
 """A run's folder: whose it is, what it was asked for, and what was changed on its way. Read with lesson 09."""
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, fields
@@ -145,6 +146,9 @@ class Lock:
         self._lock, owner = FileLock(self.folder / "lock", timeout=0), self.folder / "owner"
         try:
             self._lock.acquire()
+            while not (self.folder / "lock").exists():  # its former owner removed the file just before it became ours
+                self._lock.release()
+                self._lock.acquire()
         except Timeout:
             process = owner.read_text().strip() if owner.exists() else "by another process"
             raise UserError(f"{self.folder} is in use {process}; wait until it ends, or stop it.") from None
@@ -155,4 +159,6 @@ class Lock:
 
     def __exit__(self, *exception: object) -> None:
         (self.folder / "owner").unlink(missing_ok=True)
+        with contextlib.suppress(PermissionError):  # Windows removes no open file; one left behind does no harm
+            (self.folder / "lock").unlink(missing_ok=True)
         self._lock.release()

@@ -18,11 +18,13 @@ def activation_bytes(config: GPTConfig, rows: int, T: int, supervised: int, expl
 
     Of each token, layer and channel torch's kernels keep 16 numbers: of attention its input, the norm's output, q, k, v
     and their mix, of the MLP its input, the norm's output and twice its width of 4. The explicit formulas keep 33, and
-    the T weights of each head. The logits are there three times while their gradient is made: those of a chunk
-    beside the gradient of the embedding, or, explicitly, those of every supervised token.
+    the T weights of each head; the last layer's MLP keeps its share at the supervised tokens only. The logits are there
+    three times while their gradient is made: those of a chunk beside the gradient of the embedding, or, explicitly,
+    those of every supervised token.
     """
     tokens, V, C = rows * T, config.vocab_size, config.n_embd
     kept = (33 * C + config.n_head * T if explicit else 16 * C) * tokens * config.n_layer
+    kept -= (21 if explicit else 9) * C * max(0, tokens - supervised)
     chunk = 3 * CHUNK_BYTES // 4 + V * C
     return 4 * (
         kept
