@@ -4,8 +4,11 @@ import math
 
 import pytest
 
+from minigpt import load_template, load_tokenizer
+from minigpt.measure import evaluation
 from minigpt.measure.accuracy import gsm8k_number
-from minigpt.measure.evaluation import Evaluation, difference, most_frequent_answer
+from minigpt.measure.evaluation import Evaluation, difference, evaluate, most_frequent_answer
+from minigpt.text.examples import fit
 from minigpt.text.records import Conversation
 
 
@@ -98,3 +101,23 @@ def test_each_row_says_what_was_made_of_it() -> None:
          "gsm8k_format": True},
     ]  # fmt: skip
     assert Evaluation(rows("a")).row_by_row() == [{}]
+
+
+def test_an_answer_may_be_one_token_longer_than_the_longest_right_one(
+    small_model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that one which runs on is seen to, and is not cut to a right one: the model says ever more of "blue!!!"."""
+    template = load_template("chatml", load_tokenizer("bytes"))
+    conversations = rows("a", "blue", "red")
+    monkeypatch.setattr(evaluation, "row_losses", lambda *args, **more: [(1.0, 1)] * 3)
+    monkeypatch.setattr(
+        evaluation, "answer", lambda model, template, asked, most, *more: ["blue!!!"[:most] for _ in asked]
+    )
+    found = evaluate(small_model, template, conversations, fit(conversations, template, 64), 2, answering=True)
+    assert found.answers == ["blue!"] * 3
+    assert found.figures["accuracy"][0] == 0.0
+
+
+def test_the_figures_for_a_file_hold_the_accuracy_of_each_kind() -> None:
+    kinds = [Conversation(row.messages, row.source, kind) for row, kind in zip(rows("a", "b", "c"), "xxy", strict=True)]
+    assert Evaluation(kinds, answers=["a", "?", "c"]).as_json()["accuracy_by_kind"] == {"x": 0.5, "y": 1.0}
