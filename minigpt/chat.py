@@ -51,7 +51,7 @@ class Options:
 
 HELP = """\
 /system TEXT   set the system message; /system alone takes it away
-/reset         begin anew; the system message stays
+/reset         clear the conversation; the system message stays
 /undo          take the last question and its answer back
 /save FILE     write the conversation as a line of JSON, which train --data reads
 /help          this list
@@ -139,7 +139,7 @@ class Chat:
                 return "The system message is set, from the first turn on." if rest else "There is no system message."
             case "/reset":
                 self.turns = []
-                return "The conversation begins anew."
+                return "Conversation cleared."
             case "/undo":
                 if not self.turns:
                     raise UserError("There is nothing to take back.")

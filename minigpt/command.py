@@ -23,7 +23,7 @@ def parse(options: type[Options], prog: str, args: Sequence[str]) -> Options:
     """The options that `args` give; the dataclass's docstrings are help, defaults and documentation.
 
     UserError for an unknown option, with the nearest known one, and for a value that cannot be read. --help prints
-    and exits, as ever.
+    and exits, as usual.
     """
     told = io.StringIO()
     try:

@@ -76,11 +76,11 @@ def main(options: Options) -> None:
         tokenizers.append(template.tokenizer.encode("".join(map(wanted, rows))))
         models[str(folder)] = measured(options, GPT.from_pretrained(folder), template, rows, str(folder))
         name = "untrained start" if len(folders) == 1 else f"untrained start of {folder}"
-        begun = start_of(folder)
-        if isinstance(begun, str):
-            print(f"{name}: {begun}")
+        untrained = start_of(folder)
+        if isinstance(untrained, str):
+            print(f"{name}: {untrained}")
         else:
-            baselines[name] = measured(options, begun, template, rows, name)
+            baselines[name] = measured(options, untrained, template, rows, name)
     if options.answers:
         trivial = most_frequent_answer(rows)
         baselines[f"always {trivial.answers[0]!r}"] = trivial

@@ -6,7 +6,7 @@ from pathlib import Path
 import minigpt
 
 PACKAGE = Path(minigpt.__file__).parent
-MARK = re.compile(r"# eq (\d+\.\d+)(?!\S*, fast)\b(?!, fast)")
+MARK = re.compile(r"# eq (\d+\.\d+)\b(?!, fast)")
 FAST = re.compile(r"# eq (\d+\.\d+), fast")
 
 # Lesson.formula: the file it is computed in.

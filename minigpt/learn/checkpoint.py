@@ -27,14 +27,14 @@ def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
     """Weights, moments, step and random state; the last `keep` checkpoints stay.
 
     Written aside, flushed to the disk, then put in place at once: whenever the process or the machine dies, the
-    folder holds a whole one. UserError where it cannot be written, or holds a weight that is no number any more; then
-    the former ones are as they were.
+    folder contains a complete one. UserError where it cannot be written, or where a weight is NaN or infinite; the
+    former ones are then unchanged.
     """
     kept = checkpoints(folder)
     former = f"{kept[-1]} is as it was" if kept else "there is none before it"
     if not all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters()):
         raise UserError(
-            f"After step {trainer.step} a weight is no number any more, so no checkpoint is made of it; {former}."
+            f"After step {trainer.step} a weight is NaN or infinite, so no checkpoint is made of it; {former}."
         )
     moments = [trainer.optimizer.state[p] for p in trainer.model.parameters() if trainer.optimizer.state[p]]
     state = {

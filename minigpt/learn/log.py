@@ -9,7 +9,7 @@ from minigpt.errors import UserError
 class Metrics:
     """Events appended to a file as they happen. Opened again at `step`, it forgets what was written of later steps.
 
-    At the `last` step it also forgets the final evaluation, which is about to be done anew: it comes after that step's
+    At the `last` step it also forgets the final evaluation, which is about to be done again: it comes after that step's
     checkpoint, so a run may have died within it.
     """
 

@@ -90,7 +90,8 @@ def supervised_nll(model: GPT, batch: Batch) -> Float[Tensor, ""]:
 def precision(model: GPT, dtype: str) -> torch.autocast:
     """Under bfloat16, matrix products are in bfloat16; weights, gradients, moments, LayerNorm and loss stay float32.
 
-    Each weight is cast once while this lasts, so one step enters it once for all of its micro-batches.
+    Each layer's weight is cast once while this lasts, so one step enters it once for all of its micro-batches; the
+    embedding is cast by the head, once a micro-batch.
     """
     return torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == "bfloat16")
 
@@ -98,7 +99,8 @@ def precision(model: GPT, dtype: str) -> torch.autocast:
 class Trainer:
     """The model, its optimizer and the step it is at; `train_step` takes one more.
 
-    `train_step` is rows -> loss -> gradients, then clip -> check -> step: another objective brings its own `loss`.
+    `train_step` is `rows` -> `gradients` (of the loss), then `update` (clip -> check -> step), which knows no loss:
+    another objective brings its own `gradients`.
     """
 
     def __init__(self, model: GPT, examples: Sequence[Example], recipe: Recipe) -> None:

@@ -36,7 +36,7 @@ def answer(
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Answers that equal the reference to the letter, and all, for each kind of task and in total."""
+    """Exact matches and totals of each kind of task."""
 
     right: dict[str, int]
     asked: dict[str, int]

@@ -32,5 +32,4 @@ class Block(nn.Module):
     ) -> Float[Tensor, "*at C"]:
         x = x + self.attn(self.ln_1(x), cache, mask)  # eq 5.2
         x = x if at is None else x[at]
-        x = x + self.mlp(self.ln_2(x))  # eq 5.3
-        return x
+        return x + self.mlp(self.ln_2(x))  # eq 5.3

@@ -1,6 +1,7 @@
 """Keys and values already computed, so that a new token costs one position of work. Read with lesson 07."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -43,12 +44,8 @@ class Cache:
         if not 0 < capacity <= config.n_ctx:
             raise ValueError(f"A cache of {capacity} positions; this model has from 1 to {config.n_ctx}.")
         shape = (batch, config.n_head, capacity, config.head_width)
-        self.layers = [
-            LayerCache(
-                self, torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype)
-            )
-            for _ in range(config.n_layer)
-        ]
+        new = partial(torch.zeros, shape, device=device, dtype=dtype)
+        self.layers = [LayerCache(self, new(), new()) for _ in range(config.n_layer)]
         self.capacity, self.device = capacity, device
         self._set_lengths([0] * batch)
         self.positions = torch.zeros(batch, 0, dtype=torch.int64, device=device)

@@ -81,9 +81,8 @@ class GPT(nn.Module):
         else:
             positions, mask = cache.append(ids.shape[1])
         x = self.drop(embed(self.wte, self.wpe, ids, positions))
-        last = len(self.h) - 1
-        for i, block in enumerate(self.h):
-            x = block(x, cache.layers[i] if cache else None, mask, at if i == last else None)
+        for block, layer in zip(self.h, cache.layers if cache else [None] * len(self.h), strict=True):
+            x = block(x, layer, mask, at if block is self.h[-1] else None)
         return self.ln_f(x)
 
     def logits(self, hidden: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch V"]:

@@ -241,7 +241,7 @@ def test_the_commands(says, typed, tmp_path):
         f"Saved as {path}.",
         "/save needs a file's name.",
         f"{tmp_path} is there already",
-        "The conversation begins anew.",
+        "Conversation cleared.",
     ):
         assert line in shown
     assert json.loads(path.read_text()) == {

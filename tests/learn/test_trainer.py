@@ -51,10 +51,10 @@ def flat_gradient(model: nn.Module) -> Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
-def step_gradient(model: GPT, examples: list[Example], micro_batch_size: int) -> Tensor:
+def step_gradient(model: GPT, examples: list[Example], micro_batch_size: int, **changes) -> Tensor:
     """The gradient that the optimiser is handed at the first step."""
     model = copy.deepcopy(model)
-    trainer = Trainer(model, examples, recipe(micro_batch_size=micro_batch_size, clip=math.inf))
+    trainer = Trainer(model, examples, recipe(micro_batch_size=micro_batch_size, clip=math.inf, **changes))
     seen: list[Tensor] = []
     trainer.optimizer.step = lambda: seen.append(flat_gradient(model))
     trainer.train_step()
@@ -221,3 +221,29 @@ def test_thirty_steps_lose_what_transformers_and_torchs_optimiser_lose() -> None
     print(f"losses from {found[0]:.3f} to {found[-1]:.3f}; largest difference {largest:.1e}")
     assert found[-1] < 0.8 * found[0]
     assert largest < 1e-5
+
+
+def test_a_step_in_bfloat16_multiplies_in_it_and_splits_as_float32_does(model: GPT) -> None:
+    """Weights are cast once for all micro-batches of a step, so each must still get the gradient of every one of them:
+    the split ones differ from the whole by rounding to eight bits, a lost micro-batch by far more."""
+    examples = ragged_examples(8)
+    exact = step_gradient(model, examples, 8)
+    whole, split = (step_gradient(model, examples, size, dtype="bfloat16") for size in (8, 2))
+    assert {whole.dtype, split.dtype} == {torch.float32}
+    assert 1e-4 < relative(whole, exact) < 0.02
+    assert 1e-4 < relative(split, exact) < 0.02
+
+
+def test_a_step_trains_with_dropout_even_where_the_model_was_left_evaluating() -> None:
+    """As a model from --init is when it is loaded."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(**{**vars(CONFIG), "dropout": 0.2})).eval()
+    dropped, examples = copy.deepcopy(model), ragged_examples(8)
+    expected = supervised_token_nll(model, collate([examples[i] for i in step_rows(1, 8, 8, seed=1)], CPU)).mean()
+    assert train(dropped, examples, 1)[0].loss != pytest.approx(expected.item(), rel=1e-4)
+    assert dropped.training
+
+
+def test_the_default_recipe_clips_the_gradient_at_one() -> None:
+    """What `train` relies on, as it has no option for it."""
+    assert recipe().clip == 1.0
