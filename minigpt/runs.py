@@ -123,11 +123,11 @@ class Changes:
         said = []
         for name, (was, becomes) in self.found.items():
             if name in FREE:
-                follows = "what is learned stays the same"
+                follows = "the training is the same"
             elif name in ROUNDING:
-                follows = "what is learned stays the same, but for rounding"
+                follows = "the training is the same, but for rounding"
             else:
-                follows = f"from step {step + 1} on it learns otherwise than the run as it began"
+                follows = f"from step {step + 1} on the training differs from the original run"
             said.append(f"changed --{name.replace('_', '-')} {was} to {becomes}: {follows}")
         return "\n".join(said)
 

@@ -300,7 +300,7 @@ def decided(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Op
 def introduce(options: Options, data: Data, model: GPT, template: Template, fitted: Fitting) -> None:
     """The first lines: what is about to happen, and where it is kept."""
     config = model.config
-    learned = sum(sum(row.supervised) for row in fitted.examples)
+    supervised = sum(sum(row.supervised) for row in fitted.examples)
     read = sum(len(row.ids) for row in fitted.examples)
     weights = "random weights" if options.init == "scratch" else f"the weights of {options.init}"
     threads = (
@@ -318,8 +318,8 @@ def introduce(options: Options, data: Data, model: GPT, template: Template, fitt
         f"data    {', '.join(options.data)}: {len(fitted.examples):,} conversations to learn from, "
         f"{len(data.valid):,} held out; template {template.name}\n"
         + told_of_rows(data)
-        + f"tokens  {template.tokenizer.name}, {config.vocab_size:,} kinds; {read - learned:,} asked, {learned:,} "
-        f"learned; {fitted}\n"
+        + f"tokens  {template.tokenizer.name}, vocabulary of {config.vocab_size:,}; "
+        f"{read - supervised:,} prompt tokens, {supervised:,} supervised; {fitted}\n"
         f"steps   {options.steps:,} of {options.batch_size} conversations{pretraining}, learning rate {options.lr:g}, "
         f"seed {options.seed}\n"
         f"device  {options.device}{threads}, {options.dtype}\n"

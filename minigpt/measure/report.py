@@ -157,7 +157,7 @@ class Report:
         at_first = "" if before is None else f" ({before:.1%} before training)"
         print(f"\nExact match on {len(self.test)} test conversations{at_first}:\n{accuracy}")
         print(f"Held-out loss {loss:.3f}, perplexity {perplexity(loss):.2f}.")
-        print(f"{self.trainer.step} steps, {seconds:.0f} s, {peak / 2**20:,.0f} MiB at the most.")
+        print(f"{self.trainer.step} steps, {seconds:.0f} s, {peak / 2**20:,.0f} MiB of peak memory.")
         print(f"Picture {self.folder / 'loss.png'}, model {self.folder / 'model'}.")
 
     @property

@@ -99,7 +99,7 @@ class _Array:
         self.file, self.text, self.at, self.line = file, "", 0, 1
 
     def more(self) -> bool:
-        """Read as much again as is waiting, so that trying an element anew costs twice its reading at the most."""
+        """Double the buffer, so that retrying an element costs at most twice one reading of it."""
         waiting = self.text[self.at :]
         chunk = self.file.read(max(CHUNK, len(waiting)))
         self.text, self.at = waiting + chunk, 0

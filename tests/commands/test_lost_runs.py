@@ -125,7 +125,7 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(cli, stopped):
     resume(cli, stopped)
     longer = resume(cli, stopped, "--steps", 11)
     assert longer.status == 0, longer.err
-    assert "changed --steps 9 to 11: from step 10 on it learns otherwise" in longer.out
+    assert "changed --steps 9 to 11: from step 10 on the training differs" in longer.out
     events = outcome(stopped)["events"]
     assert [event["step"] for event in events if event["split"] == "train"] == list(range(1, 12))
 
@@ -133,12 +133,12 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(cli, stopped):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("--lr", 1e-4), "changed --lr 0.003 to 0.0001: from step 5 on it learns otherwise"),
+        (("--lr", 1e-4), "changed --lr 0.003 to 0.0001: from step 5 on the training differs"),
         (
             ("--micro-batch-size", 5),
-            "changed --micro-batch-size 2 to 5: what is learned stays the same, but for rounding",
+            "changed --micro-batch-size 2 to 5: the training is the same, but for rounding",
         ),
-        (("--keep", 5), "changed --keep 2 to 5: what is learned stays the same\n"),
+        (("--keep", 5), "changed --keep 2 to 5: the training is the same\n"),
         (("--weight-decay", 0), "changed --weight-decay 0.1 to 0.0: from step 5"),
     ],
     ids=str,
@@ -225,7 +225,7 @@ def test_a_run_is_repeated_to_the_same_losses(cli, stopped, tmp_path):
     assert second["samples"] == first["samples"]
     named = cli("train", "--repeat", stopped, "--keep", 1)
     assert named.status == 0
-    assert "changed --keep 2 to 1: what is learned stays the same\n" in named.out
+    assert "changed --keep 2 to 1: the training is the same\n" in named.out
     assert (tmp_path / "runs" / "questions-tiny-1" / "result.json").exists()
 
 
