@@ -13,17 +13,17 @@ from tqdm import tqdm
 
 from minigpt import command
 from minigpt.config import GPTConfig
-from minigpt.device import Device, Math, choose_device
 from minigpt.errors import UserError
 from minigpt.learn.batches import step_rows, used_length
 from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.measure.cost import generation_bytes, training_flops
 from minigpt.measure.peer import Peer
-from minigpt.measure.report import peak_memory_bytes
 from minigpt.model.gpt import GPT
+from minigpt.run.device import Device, Math, choose_device, place
+from minigpt.run.memory import peak_memory_bytes
 from minigpt.sample.generation import generate_batch
 from minigpt.sample.sampling import GREEDY
-from minigpt.text.examples import Example, fit
+from minigpt.text.examples import Example, encode_within
 from minigpt.text.records import data_names, read_conversations
 from minigpt.text.template import load_template
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
@@ -95,7 +95,7 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
     if options.max_length and options.max_length > config.n_ctx:
         raise UserError(f"--max-length is {options.max_length}; the context of {size} holds {config.n_ctx} tokens.")
     examples = load_rows(options, batch_size, tokenizer, config)
-    model = with_math(GPT(config).to(device), options)
+    model = place(GPT(config), device, options.math, options.compile)
     recipe = Recipe(
         steps=options.steps + WARM_UP,
         batch_size=batch_size,
@@ -142,15 +142,6 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
     print_ratio(seconds)
 
 
-def with_math(model: GPT, options: Options) -> GPT:
-    """The forms of the formulas that --math asks for, compiled block by block if that is wanted."""
-    model.use_math(options.math)
-    if options.compile:
-        for block in model.h:
-            block.compile(dynamic=True)
-    return model
-
-
 @contextmanager
 def peer(options: Options, model: GPT, mode: str, **job: object) -> Iterator[Peer | None]:
     """The other side, ready to work, or None where there is none to be."""
@@ -170,7 +161,7 @@ def bench_generation(options: Options, batch_size: int, device: torch.device) ->
     config = GPTConfig.named(size)
     if options.prompt_tokens + options.new_tokens > config.n_ctx:
         raise UserError(f"--prompt-tokens and --new-tokens together exceed the context of {config.n_ctx} tokens.")
-    model = with_math(GPT(config).to(device).eval(), options)
+    model = place(GPT(config), device, options.math, options.compile).eval()
     prompts = torch.randint(config.vocab_size, (batch_size, options.prompt_tokens)).tolist()
 
     def ours() -> list[list[int]]:
@@ -243,7 +234,7 @@ def load_rows(options: Options, batch_size: int, tokenizer: Tokenizer, config: G
         ids = torch.randint(len(tokenizer), (4 * batch_size, options.max_length or config.n_ctx)).tolist()
         return [Example(row, [True] * len(row), "random") for row in ids]
     conversations = read_conversations(data_names(options.data, "train"))
-    return fit(
+    return encode_within(
         conversations, load_template("chatml", tokenizer), min(options.max_length or config.n_ctx, config.n_ctx)
     ).examples
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minigpt import command
-from minigpt.device import Device, Math, choose_device
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
-from minigpt.pretrained import model_folder
+from minigpt.run.device import Device, Math
+from minigpt.run.start import load_model
 from minigpt.sample.generation import stream, tee
 from minigpt.sample.sampling import Sampling
-from minigpt.text.template import Message, Template, template_of, without_oldest_turn
+from minigpt.text.template import Message, Template, without_oldest_turn
 
 
 @dataclass
@@ -174,12 +174,8 @@ def main(options: Options) -> None:
     Sampling(options.temperature, options.top_k, options.top_p)  # checked before anything is loaded
     if options.max_new_tokens < 1:
         raise UserError("--max-new-tokens must be above 0.")
-    device = choose_device(options.device)
-    folder = model_folder(options.model)
-    template = template_of(folder, options.template)
-    model = GPT.from_pretrained(folder).to(device).use_math(options.math)
+    model, template = load_model(options.model, options.template, options.device, options.math)
     template.check(model.config.tokens)
-    model.use_only(len(template.tokenizer))
     chat = Chat(model, template, options, options.system)
     for stdio in (sys.stdin, sys.stdout):
         stdio.reconfigure(errors="replace")

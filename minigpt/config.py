@@ -19,7 +19,7 @@ class GPTConfig:
     dropout: float = 0.0
     layer_norm_epsilon: float = 1e-5
     bos_token_id: int = 50256  # <|endoftext|>, where a text without a prompt begins
-    unused: int = 0  # rows at the end of the vocabulary that stand for no token and are never sampled
+    n_padding_rows: int = 0  # rows at the end of the vocabulary that are no token's and are never sampled
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "n_ctx", "n_embd", "n_head", "n_layer"):
@@ -30,8 +30,10 @@ class GPTConfig:
             raise ValueError(
                 f"n_embd is {self.n_embd} and n_head is {self.n_head}; the heads must share the channels evenly."
             )
-        if not isinstance(self.unused, int) or not 0 <= self.unused < self.vocab_size:
-            raise ValueError(f"unused is {self.unused!r}; it must be a whole number from 0 and below vocab_size.")
+        if not isinstance(self.n_padding_rows, int) or not 0 <= self.n_padding_rows < self.vocab_size:
+            raise ValueError(
+                f"n_padding_rows is {self.n_padding_rows!r}; it must be a whole number from 0 and below vocab_size."
+            )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout is {self.dropout!r}; it must be at least 0 and below 1.")
         if not self.layer_norm_epsilon > 0.0:
@@ -47,7 +49,7 @@ class GPTConfig:
     @property
     def tokens(self) -> int:
         """How many tokens there are: the rows of the vocabulary that are in use."""
-        return self.vocab_size - self.unused
+        return self.vocab_size - self.n_padding_rows
 
     @property
     def is_small(self) -> bool:

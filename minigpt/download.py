@@ -8,8 +8,8 @@ import tyro
 from minigpt import command
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
-from minigpt.official import fetch
-from minigpt.pretrained import read_config
+from minigpt.pretrained.folder import read_config
+from minigpt.pretrained.official import fetch
 
 
 @dataclass

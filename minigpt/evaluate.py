@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt import command
-from minigpt.device import Device, Math, choose_device
 from minigpt.errors import UserError
 from minigpt.measure.accuracy import exact_match, wanted
 from minigpt.measure.evaluation import Evaluation, Figure, difference, evaluate, most_frequent_answer
 from minigpt.model.gpt import GPT
-from minigpt.pretrained import model_folder
-from minigpt.start import start_of
-from minigpt.text.examples import fit
+from minigpt.pretrained.folder import model_folder
+from minigpt.run.device import Device, Math, place
+from minigpt.run.start import initial_model_of, load_model
+from minigpt.text.examples import encode_within
 from minigpt.text.records import Conversation, data_names, read_conversations
-from minigpt.text.template import Template, template_of
+from minigpt.text.template import Template
 
 
 @dataclass
@@ -72,14 +72,15 @@ def main(options: Options) -> None:
     baselines: dict[str, Evaluation] = {}
     tokenizers = []
     for folder in folders:
-        template = template_of(folder, options.template)
+        model, template = load_model(folder, options.template, options.device, options.math)
         tokenizers.append(template.tokenizer.encode("".join(map(wanted, rows))))
-        models[str(folder)] = measured(options, GPT.from_pretrained(folder), template, rows, str(folder))
+        models[str(folder)] = measured(options, model, template, rows, str(folder))
         name = "untrained start" if len(folders) == 1 else f"untrained start of {folder}"
-        untrained = start_of(folder)
+        untrained = initial_model_of(folder)
         if isinstance(untrained, str):
             print(f"{name}: {untrained}")
         else:
+            untrained = place(untrained, model.device, options.math)
             baselines[name] = measured(options, untrained, template, rows, name)
     if options.answers:
         trivial = most_frequent_answer(rows)
@@ -106,11 +107,9 @@ def main(options: Options) -> None:
 
 def measured(options: Options, model: GPT, template: Template, rows: list[Conversation], name: str) -> Evaluation:
     """`evaluate`, with what had to be cut so that the rows fit said."""
-    model = model.to(choose_device(options.device)).use_math(options.math)
     template.check(model.config.tokens)
-    model.use_only(len(template.tokenizer))
     n_ctx = model.config.n_ctx
-    fitted = fit(rows, template, min(options.max_length or n_ctx, n_ctx))
+    fitted = encode_within(rows, template, min(options.max_length or n_ctx, n_ctx))
     result = evaluate(model, template, rows, fitted, options.batch_size, options.answers)
     print(f"{name}: {sum(count for _, count in result.losses):,} answer tokens ({fitted})")
     return result

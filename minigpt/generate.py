@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from minigpt import command
-from minigpt.device import Device, Math, choose_device
 from minigpt.errors import UserError
-from minigpt.model.gpt import GPT
-from minigpt.pretrained import model_folder
+from minigpt.run.device import Device, Math
+from minigpt.run.start import load_model
 from minigpt.sample.generation import generate, generate_batch, stream, tee
 from minigpt.sample.sampling import Sampling
-from minigpt.text.tokenizer import load_tokenizer
 
 
 @dataclass
@@ -45,11 +43,8 @@ def main(options: Options) -> None:
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
     if options.samples < 1:
         raise UserError("--samples must be above 0.")
-    device = choose_device(options.device)
-    folder = model_folder(options.model)
-    model = GPT.from_pretrained(folder).to(device).use_math(options.math)
-    tokenizer = load_tokenizer(folder)
-    model.use_only(len(tokenizer))
+    model, template = load_model(options.model, device=options.device, math=options.math)
+    tokenizer = template.tokenizer
     prompt = tokenizer.encode(options.prompt)
     settings = dict(sampling=sampling, stop=(tokenizer.control["<|endoftext|>"],), seed=options.seed)
     if options.samples == 1:

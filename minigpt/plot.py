@@ -7,7 +7,7 @@ from tyro.conf import Positional
 
 from minigpt import command
 from minigpt.errors import UserError
-from minigpt.measure.curves import draw
+from minigpt.run.curves import draw
 
 
 @dataclass

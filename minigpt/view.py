@@ -14,9 +14,9 @@ from tqdm import tqdm
 from minigpt import command
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
-from minigpt.measure.curves import draw_lengths
-from minigpt.measure.report import on_one_line
-from minigpt.text.examples import fit, lengths
+from minigpt.run.curves import draw_lengths
+from minigpt.run.report import on_one_line
+from minigpt.text.examples import encode_within, lengths
 from minigpt.text.records import BadRow, Conversation, data_names, read_conversations
 from minigpt.text.template import Template, chatml_text, load_template
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
@@ -66,7 +66,7 @@ def main(options: Options) -> None:
     bad: list[BadRow] = []
     conversations = read_conversations(data_names(options.data, "train"), bad if options.skip_bad else None)
     if not conversations:
-        raise UserError(f"{', '.join(options.data)} holds no good row; without --skip-bad you see what is wrong.")
+        raise UserError(f"{', '.join(options.data)} holds no usable row; without --skip-bad the reasons are shown.")
     if options.to_chatml:
         convert(conversations, options.to_chatml)
     else:
@@ -93,7 +93,7 @@ def show(options: Options, conversations: list[Conversation]) -> None:
     t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
     colour = options.colour == "always" or (options.colour == "auto" and sys.stdout.isatty())
     refused: list[BadRow] = []
-    shown = fit(conversations[: options.rows], template, t_max, options.supervise, refused).examples
+    shown = encode_within(conversations[: options.rows], template, t_max, options.supervise, refused).examples
     if shown and not options.ids:
         print(LEGEND[colour], end="\n\n")
     for example in shown:
@@ -113,7 +113,7 @@ def statistics(conversations: list[Conversation], template: Template, t_max: int
     laid_out = [template.encode(conversation.messages) for conversation in conversations]
     rows = [len(ids) for ids, _ in laid_out]
     learned = sum(rows) if options.supervise == "all" else sum(sum(supervised) for _, supervised in laid_out)
-    fitted = fit(conversations, template, t_max, bad=refused)
+    fitted = encode_within(conversations, template, t_max, bad=refused)
     N_Q, N_A = counted.totals
     lines = [
         f"{len(rows):,} conversations; tokens {template.tokenizer.name}, template {template.name}",

@@ -21,8 +21,8 @@ import torch
 from tqdm import tqdm
 
 from minigpt import command, train
-from minigpt.learn.checkpoint import INCOMING, checkpoints
-from minigpt.learn.log import read_metrics
+from minigpt.run.checkpoint import INCOMING, checkpoints
+from minigpt.run.metrics import read_metrics
 
 STEPS = 24
 
@@ -35,7 +35,7 @@ def run_train(args: list[str], log: Path) -> None:
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its usual one is shared by processes, and a killed one cannot give it back
     sys.argv = ["train", *args]
-    command.run(train.Options, train.main, "train", train.saved)
+    command.run(train.Options, train.main, "train", train.saved_options)
 
 
 def process(args: list[str], log: Path) -> multiprocessing.Process:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from minigpt import GPT, GPTConfig, command, load_template, load_tokenizer
-from minigpt.official import VOCABULARY
+from minigpt.pretrained.official import VOCABULARY
 from minigpt.text.template import save_template
 from tests.hub import Hub
 
@@ -44,9 +44,9 @@ SMALL = dict(n_embd=32, n_head=2, n_layer=2)  # in the place of the official siz
 # `python` for the README's commands: as it is, but for the official size and the SHA-256 of its tensors.
 PYTHON = """
 import runpy, sys
-import minigpt.config, minigpt.official
+import minigpt.config, minigpt.pretrained.official
 minigpt.config.SIZES["gpt2"] = {small}
-minigpt.official.TENSORS["gpt2"] = {sha256!r}
+minigpt.pretrained.official.TENSORS["gpt2"] = {sha256!r}
 name, sys.argv = sys.argv[2], sys.argv[2:]
 runpy.run_module(name, run_name="__main__", alter_sys=True)
 """

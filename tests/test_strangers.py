@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from minigpt import GPT, GPTConfig, load_template, load_tokenizer, train
 from minigpt.errors import UserError
-from minigpt.learn.checkpoint import load_checkpoint, save_checkpoint
-from minigpt.learn.log import Metrics
 from minigpt.learn.trainer import Recipe, Trainer
-from minigpt.runs import Changes, read_options
-from minigpt.start import start_of
+from minigpt.run.checkpoint import load_checkpoint, save_checkpoint
+from minigpt.run.folder import Changes, read_options
+from minigpt.run.metrics import Metrics
+from minigpt.run.start import initial_model_of
 from minigpt.text.examples import Example
 from minigpt.text.records import read_conversations
 from minigpt.text.template import save_template, template_of
@@ -55,8 +55,8 @@ def read_back(folder: Path) -> None:
 
 
 def read_run(folder: Path) -> None:
-    train.saved(train.Options(resume=True, run=folder))
-    start_of(folder / "model")
+    train.saved_options(train.Options(resume=True, run=folder))
+    initial_model_of(folder / "model")
     now = asdict(train.Options(tokenizer="bytes"))
     Changes.between(read_options(folder), now, repeating=False).check_files(NOTHING)
 

@@ -1,6 +1,7 @@
 """The loop: rows -> loss -> gradients -> step. Read with lesson 09."""
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -55,6 +56,7 @@ class StepReport:
     supervised_tokens: int
     tokens: int
     pretraining: bool
+    seconds: float
 
 
 class NotFinite(UserError):
@@ -107,20 +109,22 @@ class Trainer:
         if model.device.type == "cpu":
             warn_if_too_late()
         self.model, self.examples, self.recipe = model, examples, recipe
-        self.pretrain_examples = [example.whole() for example in examples] if recipe.pretrain_steps else []
+        self.pretrain_examples = [example.supervise_all() for example in examples] if recipe.pretrain_steps else []
         groups = decay_groups(model, recipe.weight_decay)
         self.optimizer = AdamW(groups, lr=recipe.lr, betas=recipe.betas, explicit=model.is_explicit)
         self.step = 0
 
     def train_step(self) -> StepReport:
         """One optimizer step over `batch_size` rows."""
+        start = time.perf_counter()
         self.model.train()
         self.step += 1
         rows = self.rows()
         loss, supervised = self.gradients(rows)
         lr, grad_norm = self.update(loss, [row.source for row in rows])
         tokens = sum(map(used_length, rows))
-        return StepReport(self.step, loss, lr, grad_norm, supervised, tokens, self.pretraining)
+        seconds = time.perf_counter() - start
+        return StepReport(self.step, loss, lr, grad_norm, supervised, tokens, self.pretraining, seconds)
 
     @property
     def pretraining(self) -> bool:

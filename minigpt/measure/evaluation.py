@@ -14,7 +14,7 @@ from minigpt.measure.accuracy import answer, exact_match, gsm8k_number, wanted
 from minigpt.measure.interval import bootstrap
 from minigpt.measure.perplexity import row_losses
 from minigpt.model.gpt import GPT
-from minigpt.text.examples import Fitting
+from minigpt.text.examples import Encoded
 from minigpt.text.records import Conversation
 from minigpt.text.template import Template
 
@@ -101,7 +101,7 @@ def difference(first: Evaluation, second: Evaluation) -> dict[str, Figure]:
 
 
 def evaluate(
-    model: GPT, template: Template, rows: Sequence[Conversation], fitted: Fitting, batch_size: int, answering: bool
+    model: GPT, template: Template, rows: Sequence[Conversation], fitted: Encoded, batch_size: int, answering: bool
 ) -> Evaluation:
     """The model's losses on `rows` as `fitted`, and its greedy answers, no longer than the longest right one."""
     with tqdm(total=len(rows), desc="reading", unit="row", leave=False) as bar:

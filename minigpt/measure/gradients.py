@@ -50,7 +50,7 @@ def gradient_parts(model: GPT, examples: Sequence[Example], reduction: Reduction
     parts = [torch.zeros(sum(p.numel() for p in parameters), device=model.device) for _ in range(2)]
     for example, weight in zip(rows, weights, strict=True):
         learned = torch.tensor(example.supervised[1:], device=model.device)
-        nll = supervised_token_nll(model, collate([example.whole()], model.device))
+        nll = supervised_token_nll(model, collate([example.supervise_all()], model.device))
         for part, chosen in zip(parts, (~learned, learned), strict=True):
             if chosen.any():
                 gradients = torch.autograd.grad(weight * nll[chosen].sum(), parameters, retain_graph=True)

@@ -16,7 +16,7 @@ from minigpt.model.cache import Cache
 from minigpt.model.embedding import Embedding, embed
 from minigpt.model.layer_norm import LayerNorm
 from minigpt.model.mlp import MLP
-from minigpt.pretrained import model_folder, read_config, read_tensors, write_model
+from minigpt.pretrained.folder import model_folder, read_config, read_tensors, write_model
 
 INIT_STD = 0.02  # OpenAI's, for every weight; the projections back into the residual stream are divided by sqrt(2 L)
 INIT_STD_POSITION = 0.01  # OpenAI's, for wpe (openai/gpt-2, src/model.py)
@@ -62,10 +62,6 @@ class GPT(nn.Module):
             if isinstance(part, LayerNorm | MultiHeadAttention | MLP):
                 part.explicit = on
         return self
-
-    def use_math(self, form: str) -> "GPT":
-        """`explicit` by the commands' option --math: explicit, fast, or auto, which is as a new model is."""
-        return self.explicit(self.config.is_small if form == "auto" else form == "explicit")
 
     def hidden(
         self, ids: Int[Tensor, "B T"], cache: Cache | None = None, at: Bool[Tensor, "B T"] | None = None
@@ -133,11 +129,12 @@ class GPT(nn.Module):
         rows = math.ceil(tokens / multiple_of) * multiple_of
         mean = old.mean(0, keepdim=True).expand(rows - len(old), -1)
         self.wte.weight = nn.Parameter(torch.cat([old, mean]))
-        self.config = replace(self.config, vocab_size=rows, unused=rows - tokens)
+        self.config = replace(self.config, vocab_size=rows, n_padding_rows=rows - tokens)
 
-    def use_only(self, tokens: int) -> None:
+    def limit_vocabulary(self, tokens: int) -> None:
         """Never sample rows of the vocabulary from `tokens` on: the tokenizer in use does not produce them."""
-        self.config = replace(self.config, unused=max(self.config.unused, self.config.vocab_size - tokens))
+        padding = max(self.config.n_padding_rows, self.config.vocab_size - tokens)
+        self.config = replace(self.config, n_padding_rows=padding)
 
     def check(self, ids: Int[Tensor, "B T"]) -> None:
         """Refuse in words what torch would refuse from within an index kernel."""

@@ -19,13 +19,13 @@ class Example:
     supervised: list[bool]
     source: str
 
-    def whole(self) -> "Example":
+    def supervise_all(self) -> "Example":
         """The same row with every token learned, as in pretraining."""
         return replace(self, supervised=[True] * len(self.ids))
 
 
 @dataclass
-class Fitting:
+class Encoded:
     """What fitting into T_max did: the rows, their conversations as far as they fit, and how much was lost."""
 
     examples: list[Example] = field(default_factory=list)
@@ -39,20 +39,20 @@ class Fitting:
         return f"{self.turns_dropped} oldest turns dropped, {self.answers_cut} answers cut at the end"
 
 
-def fit(
+def encode_within(
     conversations: Iterable[Conversation],
     template: Template,
     t_max: int,
     supervise: Literal["response", "all"] = "response",
     bad: list[BadRow] | None = None,
-) -> Fitting:
+) -> Encoded:
     """|Q| + |A| <= T_max (document B 5.2) for every row.
 
     Whole oldest turns go first, the system message stays; then the last answer's tail is cut, and no end token is
     invented. An instruction is never cut: a row with no room for one learned token is added to `bad`, or, where there
     is no such list, refused by its line number. `supervise` "all" learns from every token, as pretraining would.
     """
-    fitted = Fitting()
+    fitted = Encoded()
     refused: list[BadRow] = []
     for conversation in conversations:
         messages, turns_dropped, answer_cut = conversation.messages, 0, False
@@ -73,7 +73,7 @@ def fit(
             refused.append(as_bad(conversation, f"no token of the answer fits into {t_max} tokens."))
             continue
         example = Example(ids, supervised, conversation.source)
-        fitted.examples.append(example.whole() if supervise == "all" else example)
+        fitted.examples.append(example.supervise_all() if supervise == "all" else example)
         fitted.conversations.append(replace(conversation, messages=messages))
         fitted.turns_dropped += turns_dropped
         fitted.answers_cut += answer_cut

@@ -9,7 +9,7 @@ import tiktoken
 from tiktoken.load import read_file_cached
 
 from minigpt.errors import UserError
-from minigpt.official import VOCABULARY
+from minigpt.pretrained.official import VOCABULARY
 from minigpt.reading import read_object
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|sep|>")

@@ -32,7 +32,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path
         monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
         status = 0
         try:
-            command.run(module.Options, module.main, name, *([module.saved] if name == "train" else []))
+            command.run(module.Options, module.main, name, *([module.saved_options] if name == "train" else []))
         except SystemExit as stop:
             status = stop.code or 0
         finally:
@@ -78,4 +78,5 @@ def only_a(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than the few steps of a test; test_train.py looks at the pictures."""
-    monkeypatch.setattr("minigpt.measure.report.draw", lambda runs, out: out.touch())
+    for module in ("report", "session"):
+        monkeypatch.setattr(f"minigpt.run.{module}.draw", lambda runs, out: out.touch())

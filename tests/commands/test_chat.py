@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from minigpt import GPT, GPTConfig, load_template, load_tokenizer
 from minigpt.chat import Chat, Options, at_terminal
 from minigpt.errors import UserError
-from minigpt.text.examples import fit
+from minigpt.text.examples import encode_within
 from minigpt.text.records import Conversation
 from minigpt.text.template import TEMPLATES, save_template
 from tests.conftest import only_says_a, two_layers
@@ -121,7 +121,7 @@ def test_a_prompt_begins_what_training_would_have_built(texts, system, n_ctx, na
         assert len(chat.template.prompt(chat.conversation(turns[-1:]))) >= n_ctx
         return
     kept = chat.conversation(turns[2 * left_out :])
-    (row,) = fit(
+    (row,) = encode_within(
         [Conversation([*kept, {"role": "assistant", "content": "Yes."}], "here", "kind")], chat.template, 10**6
     ).examples
     assert row.ids[: len(prompt)] == prompt

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from minigpt import train
-from minigpt.data import Data, load_data, told_of_rows, write_bad_rows
 from minigpt.learn.trainer import Trainer
 from minigpt.text.records import BadRow, Conversation
+from minigpt.text.splits import Data, load_data, remarks, write_bad_rows
 from tests.commands.conftest import write_questions
 
 SMALL = ("--steps", 2, "--batch-size", 2, "--accuracy-rows", 2, "--max-length", 128)
@@ -215,9 +215,9 @@ def row(text: str, source: str) -> Conversation:
 
 def test_only_rows_held_out_that_stand_word_for_word_in_the_training_data_are_told_of():
     known = [row("a", "t 1"), row("b", "t 2"), row("b", "t 3")]
-    told = told_of_rows(Data(known, [row("A", "v 1"), row("b", "v 2"), row("b ", "v 3"), row("a", "v 4")], [], {}, []))
+    told = remarks(Data(known, [row("A", "v 1"), row("b", "v 2"), row("b ", "v 3"), row("a", "v 4")], [], {}, []))
     assert told.strip() == "2 of those held out stand in the training data too: v 2 first"
-    assert told_of_rows(Data(known, [row("A", "v 1"), row("b ", "v 3")], [], {}, [])) == ""
+    assert remarks(Data(known, [row("A", "v 1"), row("b ", "v 3")], [], {}, [])) == ""
 
 
 def test_the_list_of_bad_rows_holds_any_text_and_is_not_made_for_none(tmp_path):

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from minigpt.learn.log import read_metrics
 from minigpt.measure.accuracy import gsm8k_number
+from minigpt.run.metrics import read_metrics
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from minigpt import command, train
-from minigpt.learn.checkpoint import checkpoints
 from minigpt.learn.trainer import Trainer
-from minigpt.runs import Lock
+from minigpt.run.checkpoint import checkpoints
+from minigpt.run.folder import Lock
 from tests.commands.conftest import write_questions
 from tests.commands.test_mistakes import source_on_path
 from tests.faults import inject, outcome
@@ -80,7 +80,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stop_before(patch, 4, signal.SIGINT)
         patch.setattr(sys, "argv", ["train", "--data", str(data), *map(str, ASKED), "--run", str(folder / "stopped")])
         with pytest.raises(SystemExit):
-            command.run(train.Options, train.main, "train", train.saved)
+            command.run(train.Options, train.main, "train", train.saved_options)
     torch.set_flush_denormal(False)
     return folder / "stopped"
 
@@ -292,7 +292,7 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))
 from minigpt import command, train
-command.run(train.Options, train.main, "train", train.saved)
+command.run(train.Options, train.main, "train", train.saved_options)
 """
 
 

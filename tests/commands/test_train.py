@@ -7,7 +7,7 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from minigpt import GPT, load_template, load_tokenizer
-from minigpt.learn.log import read_metrics
+from minigpt.run.metrics import read_metrics
 
 RUN_FOLDER = {"options.json", "metrics.jsonl", "loss.png", "samples.md", "result.json", "model", "checkpoint"}
 SHORT = ("--steps", 6, "--accuracy-rows", 12, "--batch-size", 4, "--eval-every", 3)

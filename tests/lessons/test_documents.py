@@ -14,7 +14,7 @@ from minigpt.config import GPTConfig
 from minigpt.learn.loss import perplexity
 from minigpt.measure.cost import forward_flops, training_bytes
 from minigpt.measure.gradients import gradient_parts
-from minigpt.text.examples import fit
+from minigpt.text.examples import encode_within
 from minigpt.text.records import BUILTIN, read_conversations
 from minigpt.text.tokenizer import CONTROL, ByteTokenizer
 
@@ -121,7 +121,7 @@ def test_the_other_figures_are_those_of_their_formulas():
 def test_the_shares_of_tokens_and_gradient_are_those_measured():
     conversations = read_conversations([str(BUILTIN / "train.jsonl")], [])
     rows, tokens, gradient = map(int, stated(r"first (\d+) built-in .*? (\d+) % of the tokens .*? (\d+) % of the two"))
-    examples = fit(
+    examples = encode_within(
         conversations[:rows], load_template("chatml", ByteTokenizer()), t_max=GPTConfig.named("tiny").n_ctx
     ).examples
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ from minigpt import load_template, load_tokenizer
 from minigpt.measure import evaluation
 from minigpt.measure.accuracy import gsm8k_number
 from minigpt.measure.evaluation import Evaluation, difference, evaluate, most_frequent_answer
-from minigpt.text.examples import fit
+from minigpt.text.examples import encode_within
 from minigpt.text.records import Conversation
 
 
@@ -113,7 +113,9 @@ def test_an_answer_may_be_one_token_longer_than_the_longest_right_one(
     monkeypatch.setattr(
         evaluation, "answer", lambda model, template, asked, most, *more: ["blue!!!"[:most] for _ in asked]
     )
-    found = evaluate(small_model, template, conversations, fit(conversations, template, 64), 2, answering=True)
+    found = evaluate(
+        small_model, template, conversations, encode_within(conversations, template, 64), 2, answering=True
+    )
     assert found.answers == ["blue!"] * 3
     assert found.figures["accuracy"][0] == 0.0
 

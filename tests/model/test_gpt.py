@@ -127,7 +127,7 @@ def test_rows_that_fill_the_vocabulary_up_are_never_sampled(small_model: GPT, tm
     for temperature in (0.0, 5.0):
         assert max(generate(model, [72, 105], 50, temperature=temperature, seed=0)) < 263
     model.grow(264, multiple_of=64)
-    assert (model.config.vocab_size, model.config.unused) == (320, 56)
+    assert (model.config.vocab_size, model.config.n_padding_rows) == (320, 56)
     assert torch.allclose(model.wte.weight[263:], model.wte.weight[:263].mean(0), rtol=0, atol=1e-6)
 
 

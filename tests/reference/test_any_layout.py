@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from minigpt import GPTConfig, load_template
 from minigpt.learn.batches import collate
 from minigpt.learn.trainer import supervised_token_nll
-from minigpt.text.examples import Example, fit
+from minigpt.text.examples import Example, encode_within
 from minigpt.text.records import Conversation
 from minigpt.text.template import TEMPLATES
 from minigpt.text.tokenizer import ByteTokenizer
@@ -48,7 +48,7 @@ def test_padding_on_either_side_and_any_split_give_the_same_tokens_and_loss(
     said: list, name: str, micro_batch_size: int, on_the_left: bool
 ) -> None:
     template = load_template(name, TOKENIZER)
-    rows = fit([Conversation(messages, "row") for messages in said], template, T_MAX, bad=[]).examples
+    rows = encode_within([Conversation(messages, "row") for messages in said], template, T_MAX, bad=[]).examples
     if not rows:
         return
     expected, count = theirs(rows, template.end, on_the_left)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigpt.errors import UserError
-from minigpt.text.examples import Example, fit, lengths
+from minigpt.text.examples import Example, encode_within, lengths
 from minigpt.text.records import BadRow, Conversation
 from minigpt.text.template import TEMPLATES, ChatML, Documents, Message, load_template
 from minigpt.text.tokenizer import ByteTokenizer
@@ -28,7 +28,7 @@ def conversation(*texts: str, system: str | None = None, source: str = "d.jsonl,
 def test_a_row_of_exactly_t_max_tokens_loses_nothing() -> None:
     row = conversation("abc", "xyz", "de", "uv")
     ids, supervised = DOCUMENTS.encode(row.messages)
-    fitted = fit([row], DOCUMENTS, len(ids))
+    fitted = encode_within([row], DOCUMENTS, len(ids))
     assert fitted.examples == [Example(ids, supervised, row.source)]
     assert (fitted.turns_dropped, fitted.answers_cut, str(fitted)) == (0, 0, "all fit")
 
@@ -39,7 +39,7 @@ def test_whole_oldest_turns_go_first_and_only_as_many_as_must() -> None:
     two = DOCUMENTS.encode(row.messages[2:])
     one = DOCUMENTS.encode(row.messages[4:])
     for t_max, left, dropped in [(whole - 1, two, 1), (len(two[0]), two, 1), (len(two[0]) - 1, one, 2)]:
-        fitted = fit([row], DOCUMENTS, t_max)
+        fitted = encode_within([row], DOCUMENTS, t_max)
         assert [(row.ids, row.supervised) for row in fitted.examples] == [left]
         assert (fitted.turns_dropped, fitted.answers_cut) == (dropped, 0)
 
@@ -48,7 +48,7 @@ def test_whole_oldest_turns_go_first_and_only_as_many_as_must() -> None:
 def test_the_system_message_stays_when_turns_go(template: Documents | ChatML) -> None:
     row = conversation("abc", "xyz", "de", "uv", system="sys")
     left = template.encode(conversation("de", "uv", system="sys").messages)
-    fitted = fit([row], template, len(left[0]))
+    fitted = encode_within([row], template, len(left[0]))
     assert [(row.ids, row.supervised) for row in fitted.examples] == [left]
 
 
@@ -56,7 +56,7 @@ def test_the_last_answers_tail_is_cut_and_no_end_token_invented() -> None:
     row = conversation("abc", "xyz")
     ids, _ = DOCUMENTS.encode(row.messages)
     for t_max in (8, 7, 6):
-        fitted = fit([row], DOCUMENTS, t_max)
+        fitted = encode_within([row], DOCUMENTS, t_max)
         assert fitted.examples[0].ids == ids[:t_max]
         assert fitted.examples[0].supervised == [False] * 5 + [True] * (t_max - 5)
         assert DOCUMENTS.end not in fitted.examples[0].ids[1:]
@@ -66,7 +66,7 @@ def test_the_last_answers_tail_is_cut_and_no_end_token_invented() -> None:
 def test_losing_the_line_break_behind_the_end_token_cuts_no_answer() -> None:
     row = conversation("abc", "xyz")
     ids, supervised = CHATML.encode(row.messages)
-    fitted = fit([row], CHATML, len(ids) - 1)
+    fitted = encode_within([row], CHATML, len(ids) - 1)
     assert fitted.examples == [Example(ids[:-1], supervised[:-1], row.source)]
     assert fitted.answers_cut == 0
 
@@ -81,14 +81,14 @@ def test_a_row_with_no_room_for_the_answer_is_refused_by_its_line(
     with pytest.raises(
         UserError, match=rf"d\.jsonl, line 2: no token of the answer fits into {t_max} tokens"
     ) as caught:
-        fit(rows, DOCUMENTS, t_max, supervise)
+        encode_within(rows, DOCUMENTS, t_max, supervise)
     assert "Raise --max-length" in str(caught.value)
 
 
 def test_the_first_ten_refused_rows_are_named_and_the_others_counted() -> None:
     rows = [conversation("abcdef", "x", source=f"d.jsonl, line {i}") for i in range(1, 13)]
     with pytest.raises(UserError) as caught:
-        fit(rows, DOCUMENTS, 6)
+        encode_within(rows, DOCUMENTS, 6)
     said = str(caught.value).split("\n")
     assert [line.split(":")[0] for line in said[:10]] == [f"d.jsonl, line {i}" for i in range(1, 11)]
     assert said[10] == "... and 2 more."
@@ -97,19 +97,19 @@ def test_the_first_ten_refused_rows_are_named_and_the_others_counted() -> None:
 def test_a_text_that_cannot_be_encoded_is_refused_by_its_line() -> None:
     row = conversation("ab", "x\ud800", source="d.jsonl, line 7")
     with pytest.raises(UserError, match=r"d\.jsonl, line 7: message 2 \(assistant\) holds a lone surrogate"):
-        fit([conversation("a", "b"), row], DOCUMENTS, 64)
+        encode_within([conversation("a", "b"), row], DOCUMENTS, 64)
 
 
 def test_all_tokens_are_learned_where_that_is_asked_for() -> None:
     row = conversation("abc", "xyz")
-    fitted = fit([row], DOCUMENTS, 8, supervise="all")
+    fitted = encode_within([row], DOCUMENTS, 8, supervise="all")
     assert fitted.examples[0].ids == DOCUMENTS.encode(row.messages)[0][:8]
     assert fitted.examples[0].supervised == [True] * 8
 
 
 def test_counts_add_up_over_the_rows() -> None:
     rows = [conversation("abc", "xyz", "de", "uv"), conversation("abc", "xyz"), conversation("a", "b")]
-    fitted = fit(rows, DOCUMENTS, 8)
+    fitted = encode_within(rows, DOCUMENTS, 8)
     assert (len(fitted.examples), fitted.turns_dropped, fitted.answers_cut) == (3, 1, 1)
     assert str(fitted) == "1 oldest turns dropped, 1 answers cut at the end"
 
@@ -134,9 +134,9 @@ def test_what_is_left_is_the_most_recent_turns_that_fit(
     row = conversation(*(text for pair in texts for text in pair), system=system)
     if not any(supervised[:t_max]):
         with pytest.raises(UserError, match="line 1: no token of the answer fits"):
-            fit([row], template, t_max)
+            encode_within([row], template, t_max)
         return
-    fitted = fit([row], template, t_max)
+    fitted = encode_within([row], template, t_max)
     assert fitted.examples == [Example(ids[:t_max], supervised[:t_max], row.source)]
     assert fitted.answers_cut == any(supervised[t_max:])
 
@@ -151,7 +151,7 @@ def test_refused_rows_are_listed_with_their_reasons_and_the_others_kept() -> Non
     ]
     already = BadRow("before", "listed", "{}")
     bad = [already]
-    fitted = fit(rows, DOCUMENTS, 8, bad=bad)
+    fitted = encode_within(rows, DOCUMENTS, 8, bad=bad)
     assert [row.source for row in fitted.examples] == ["d.jsonl, line 1", "d.jsonl, line 4"]
     assert fitted.conversations == [rows[0], rows[3]]
     assert (fitted.turns_dropped, fitted.answers_cut) == (0, 1)
@@ -168,7 +168,7 @@ def test_refused_rows_are_listed_with_their_reasons_and_the_others_kept() -> Non
 def test_a_refused_row_leaves_no_trace_in_the_counts() -> None:
     """Its turns were dropped in vain: it is not among the rows whose loss they are."""
     bad: list[BadRow] = []
-    fitted = fit([conversation("a", "b", "abcdefgh", "x")], DOCUMENTS, 8, bad=bad)
+    fitted = encode_within([conversation("a", "b", "abcdefgh", "x")], DOCUMENTS, 8, bad=bad)
     assert (len(bad), len(fitted.examples), str(fitted)) == (1, 0, "all fit")
 
 

@@ -1,4 +1,6 @@
-"""Whether a run fits, before it starts; and what to say when it did not. Read with lesson 10."""
+"""Whether a run fits into memory, and its peak memory. Read with lesson 10."""
+
+import sys
 
 import psutil
 import torch
@@ -8,7 +10,7 @@ from minigpt.learn.batches import used_length
 from minigpt.learn.trainer import Trainer
 from minigpt.measure.cost import activation_bytes, training_bytes
 
-ADVICE = "Less is needed with --micro-batch-size 1, a smaller --max-length, a smaller --size or --dtype bfloat16."
+ADVICE = "To need less, use --micro-batch-size 1, a smaller --max-length, a smaller --size or --dtype bfloat16."
 
 
 def estimate(trainer: Trainer) -> int:
@@ -21,14 +23,14 @@ def estimate(trainer: Trainer) -> int:
 
 
 def device_bytes(device: torch.device) -> int:
-    """What the device has in all."""
+    """Total memory of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return psutil.virtual_memory().total
 
 
 def check_memory(trainer: Trainer) -> None:
-    """UserError if the estimate is more than the device has."""
+    """UserError if the estimate exceeds the device's memory."""
     needed, there = estimate(trainer), device_bytes(trainer.model.device)
     if needed > there:
         raise UserError(
@@ -38,7 +40,7 @@ def check_memory(trainer: Trainer) -> None:
 
 
 def out_of_memory(error: Exception, trainer: Trainer) -> Exception:
-    """The sentence for an error that says that memory ran out; any other error as it is."""
+    """A sentence for an out-of-memory error; any other error unchanged."""
     if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
         return error
     device = trainer.model.device
@@ -46,3 +48,15 @@ def out_of_memory(error: Exception, trainer: Trainer) -> Exception:
         f"Memory ran out after step {trainer.step}: the estimate was {estimate(trainer) / 2**30:,.1f} GiB, and the "
         f"{device.type} has {device_bytes(device) / 2**30:,.1f} GiB. {ADVICE}"
     )
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Peak memory of this process: on the GPU if it computes there, else in RAM."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return psutil.Process().memory_info().peak_wset
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB

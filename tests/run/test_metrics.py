@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.errors import UserError
-from minigpt.learn.log import Metrics, read_metrics
+from minigpt.run.metrics import Metrics, read_metrics
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot: importing this changes no notebook's backend
 
-from minigpt.learn.log import read_metrics
+from minigpt.run.metrics import read_metrics
 
 SMOOTHED_OVER = 20  # steps
 MOST_BINS = 50

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
-from minigpt.official import TENSORS, WEIGHTS, fetch
+from minigpt.pretrained.official import TENSORS, WEIGHTS, fetch
 from minigpt.reading import read_object, sha256
 
-NAMES = ("vocab_size", "n_embd", "n_head", "n_layer", "layer_norm_epsilon", "bos_token_id", "unused")
+NAMES = ("vocab_size", "n_embd", "n_head", "n_layer", "layer_norm_epsilon", "bos_token_id", "n_padding_rows")
 # What makes a GPT-2 of a config.json; each may be absent, which means the same.
 GPT2_ONLY = {
     "model_type": ("gpt2",),
@@ -72,7 +72,8 @@ def read_config(folder: Path) -> GPTConfig:
         if name in values and values[name] not in allowed:
             raise UserError(f"{path} is not of a GPT-2: {name} is {values[name]!r}.")
     chosen = {name: values[name] for name in NAMES if name in values}
-    for name, key in (("n_ctx", "n_positions"), ("dropout", "resid_pdrop")):
+    # The last is what earlier versions of minigpt wrote.
+    for name, key in (("n_ctx", "n_positions"), ("dropout", "resid_pdrop"), ("n_padding_rows", "unused")):
         if key in values:
             chosen[name] = values[key]
     try:

@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
-from minigpt.pretrained import model_folder, read_config
+from minigpt.pretrained.folder import model_folder, read_config
 
 IDS = torch.tensor([[256, 72, 101, 108, 108, 111], [0, 1, 2, 259, 258, 257]])
 
@@ -69,7 +69,7 @@ def test_every_field_of_the_shape_comes_back(tmp_path: Path) -> None:
         dropout=0.25,
         layer_norm_epsilon=1e-3,
         bos_token_id=4,
-        unused=2,
+        n_padding_rows=2,
     )
     GPT(config).save_pretrained(tmp_path)
     assert GPT.from_pretrained(tmp_path).config == config

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from minigpt import GPT, GPTConfig, generate, load_tokenizer
-from minigpt.official import TENSORS, VOCABULARY
-from minigpt.pretrained import write_model
+from minigpt.pretrained.folder import write_model
+from minigpt.pretrained.official import TENSORS, VOCABULARY
 from tests.hub import Hub
 
 # Stands for the tensors: the download looks at their SHA-256 alone. The hub's library takes pieces of 10 MiB.
 BODY = os.urandom(25_000_000)
 # The command as it is, told that BODY is the official file.
 COMMAND = f"""
-import minigpt.official
-minigpt.official.TENSORS["gpt2"] = {hashlib.sha256(BODY).hexdigest()!r}
+import minigpt.pretrained.official
+minigpt.pretrained.official.TENSORS["gpt2"] = {hashlib.sha256(BODY).hexdigest()!r}
 import runpy
 runpy.run_module("minigpt.download", run_name="__main__")
 """

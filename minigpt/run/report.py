@@ -1,37 +1,35 @@
-"""What a run tells while it learns: metrics, samples, the picture, the result. Read with lesson 14."""
+"""Logging of a training run: metrics, samples, the picture, the result. Read with lesson 14."""
 
 import json
 import math
 import re
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-import psutil
-import torch
 from tqdm import tqdm
 
-from minigpt.learn.log import Metrics, read_metrics
 from minigpt.learn.loss import perplexity
 from minigpt.learn.trainer import StepReport, Trainer
 from minigpt.measure.accuracy import Accuracy, answer, exact_match, wanted
-from minigpt.measure.curves import draw
 from minigpt.measure.perplexity import response_loss
+from minigpt.run.curves import draw
+from minigpt.run.memory import peak_memory_bytes
+from minigpt.run.metrics import Metrics, read_metrics
 from minigpt.text.examples import Example
 from minigpt.text.records import Conversation
-from minigpt.text.template import Template, save_template
+from minigpt.text.template import Template
 
 SAMPLES = 6  # conversations shown before, midway and after
-EVALUATED = 256  # held-out rows on the way; the last evaluation takes all
-RECENT = 50  # steps whose gradients tell what is usual
-SPIKE = 10  # times the usual norm
+EVALUATED = 256  # held-out rows in an evaluation during training; the last one takes all
+RECENT = 50  # steps whose median gradient norm a spike is compared with
+SPIKE = 10  # times that median
 
 
 class Report:
-    """One run's folder, and what is printed of it. `valid` gives the loss, `test` is answered for the accuracy."""
+    """Writes one run's figures into its folder and prints them. `valid` gives the loss, `test` the accuracy."""
 
     def __init__(
         self,
@@ -43,26 +41,33 @@ class Report:
     ) -> None:
         self.folder, self.trainer, self.template = folder, trainer, template
         self.valid, self.test = valid, test
+        self.started = time.perf_counter()
+        self.accuracy_before: float | None = None
         self.metrics = Metrics(folder / "metrics.jsonl", trainer.step, trainer.recipe.steps)
         steps = (e for e in read_metrics(folder / "metrics.jsonl") if e["split"] == "train")
         self.norms = deque((float(e["grad_norm"]) for e in steps if "grad_norm" in e), RECENT)
         forget_samples(folder / "samples.md", trainer.step)
         self.samples = spread(test, SAMPLES)
-        # An answer longer than the longest right one is wrong whatever follows, so none is drawn further.
+        # An answer longer than the longest right one is wrong whatever follows, so generation stops there.
         replies = [template.tokenizer.encode(wanted(row)) for row in test]
         self.max_new_tokens = max(map(len, replies)) + 1
 
-    def first_look(self) -> float | None:
-        """The accuracy before the first step, with loss and samples; a resumed run's is in its metrics.jsonl."""
+    def before_training(self) -> None:
+        """The loss, samples and accuracy before the first step; a resumed run's are in its folder already."""
         if self.trainer.step == 0:
             self.evaluate()
             self.show_samples("Before training")
-            return self.accuracy().overall
-        measured = (e["accuracy"] for e in read_metrics(self.folder / "metrics.jsonl") if e["split"] == "test")
-        return next(measured, None)
+            self.accuracy_before = self.accuracy().overall
+        else:
+            events = read_metrics(self.folder / "metrics.jsonl")
+            self.accuracy_before = next((e["accuracy"] for e in events if e["split"] == "test"), None)
 
-    def step(self, report: StepReport, seconds: float) -> None:
-        """One line of metrics.jsonl; `seconds` is what the step took. A spike of the gradient's norm is told."""
+    def step(self, report: StepReport, bar: tqdm | None = None) -> None:
+        """One line of metrics.jsonl, and the progress bar. Gradient-norm spikes are printed."""
+        speed = report.tokens / report.seconds
+        if bar is not None:
+            bar.set_postfix(loss=f"{report.loss:.3f}", tok_s=f"{speed:,.0f}", refresh=False)
+            bar.update()
         usual = median(self.norms) if len(self.norms) >= RECENT // 2 else math.inf
         spike = {"spike": True} if report.grad_norm > SPIKE * usual else {}
         self.norms.append(report.grad_norm)
@@ -80,14 +85,14 @@ class Report:
             lr=report.lr,
             grad_norm=report.grad_norm,
             supervised_tokens=report.supervised_tokens,
-            tokens_per_second=report.tokens / seconds,
-            seconds=seconds,
+            tokens_per_second=speed,
+            seconds=report.seconds,
             pretraining=report.pretraining,
             **spike,
         )
 
     def evaluate(self, whole: bool = False) -> float:
-        """The mean loss on held-out answers; it goes into metrics.jsonl and, with all before it, into loss.png."""
+        """The mean loss on held-out responses, written to metrics.jsonl; loss.png is redrawn."""
         start = time.perf_counter()
         rows = self.valid if whole else self.valid[:EVALUATED]
         nll, count = response_loss(self.trainer.model, rows, self.trainer.recipe.micro_batch_size, self.dtype)
@@ -106,7 +111,7 @@ class Report:
         draw([self.folder], self.folder / "loss.png")
 
     def show_samples(self, when: str) -> None:
-        """The same few conversations, answered as the model answers now; printed and added to samples.md."""
+        """The same few conversations, answered by the model as it is now; printed and appended to samples.md."""
         asked = [row.messages[:-1] for row in self.samples]
         answers = answer(self.trainer.model, self.template, asked, self.max_new_tokens)
         tqdm.write(f"\n{when}:")
@@ -122,7 +127,7 @@ class Report:
             file.write(text)
 
     def accuracy(self) -> Accuracy:
-        """Exact match on the test conversations, by kind; it goes into metrics.jsonl."""
+        """Exact match on the test conversations, by kind; written to metrics.jsonl."""
         asked = [row.messages[:-1] for row in self.test]
         with tqdm(total=len(asked), desc="answering the test", unit="row", leave=False) as bar:
             answers = answer(self.trainer.model, self.template, asked, self.max_new_tokens, progress=bar.update)
@@ -132,15 +137,13 @@ class Report:
         )
         return result
 
-    def finish(self, before: float | None, seconds: float) -> None:
-        """The last figures: printed, and kept in result.json."""
-        model = self.trainer.model
-        model.save_pretrained(self.folder / "model")
-        save_template(self.folder / "model", self.template)
+    def after_training(self) -> None:
+        """The last figures: printed, and written to result.json."""
+        before, seconds = self.accuracy_before, time.perf_counter() - self.started
         accuracy = self.accuracy()
         loss = self.evaluate(whole=True)
         self.show_samples("After training")
-        peak = peak_memory_bytes(model.device)
+        peak = peak_memory_bytes(self.trainer.model.device)
         result = {
             "valid_loss": loss,
             "valid_perplexity": perplexity(loss),
@@ -151,9 +154,9 @@ class Report:
             "seconds": seconds,
             "peak_memory_bytes": peak,
         }
-        aside = self.folder / "result.json.new"
-        aside.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        aside.replace(self.folder / "result.json")  # the last of a run: whole where it is there
+        incoming = self.folder / "result.json.new"
+        incoming.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        incoming.replace(self.folder / "result.json")  # the last file of a run, and complete if it exists
         at_first = "" if before is None else f" ({before:.1%} before training)"
         print(f"\nExact match on {len(self.test)} test conversations{at_first}:\n{accuracy}")
         print(f"Held-out loss {loss:.3f}, perplexity {perplexity(loss):.2f}.")
@@ -166,7 +169,7 @@ class Report:
 
 
 def forget_samples(path: Path, step: int) -> None:
-    """Take away what a run that is resumed at `step` is about to answer again."""
+    """Remove the samples that a run resumed at `step` will write again."""
     if path.exists():
         sections = re.split(r"^(?=## )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
         midway = re.compile(r"## Midway, after (\d+) steps")
@@ -175,7 +178,7 @@ def forget_samples(path: Path, step: int) -> None:
 
 
 def on_one_line(text: str) -> str:
-    """Line breaks and what no terminal shows, spelled as in Python."""
+    """Line breaks and unprintable characters escaped as in Python."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -185,21 +188,9 @@ def shortened(text: str, most: int = 100) -> str:
 
 
 def spread(conversations: Sequence[Conversation], count: int) -> list[Conversation]:
-    """`count` conversations, of as many kinds as there are, in an order that hops between the kinds."""
+    """`count` conversations of as many different kinds as possible."""
     first_of_kind = list({row.kind: row for row in reversed(conversations)}.values())
     rest = [row for row in conversations if row not in first_of_kind]
     kinds = sorted(first_of_kind, key=lambda row: row.kind)
     step = max(1, len(kinds) // count)
     return (kinds[::step] + [row for row in kinds if row not in kinds[::step]] + rest)[:count]
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """The most memory this process has held: on the GPU if it computes there, else in RAM."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return psutil.Process().memory_info().peak_wset
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB

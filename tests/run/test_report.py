@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from minigpt import load_template, load_tokenizer
-from minigpt.learn.log import read_metrics
 from minigpt.learn.trainer import Recipe, StepReport, Trainer
-from minigpt.measure.report import RECENT, SPIKE, Report, forget_samples
-from minigpt.text.examples import fit
+from minigpt.run.metrics import read_metrics
+from minigpt.run.report import RECENT, SPIKE, Report, forget_samples
+from minigpt.text.examples import encode_within
 from minigpt.text.records import Conversation
 from tests.conftest import two_layers
 
@@ -18,7 +18,7 @@ ROW = Conversation([{"role": "user", "content": "a"}, {"role": "assistant", "con
 @pytest.fixture
 def report(tmp_path: Path) -> Report:
     template = load_template("documents", load_tokenizer("bytes"))
-    examples = fit([ROW], template, 64).examples
+    examples = encode_within([ROW], template, 64).examples
     recipe = Recipe(steps=200, batch_size=1, micro_batch_size=1, lr=1e-3, warmup_steps=1)
     return Report(tmp_path, Trainer(two_layers(), examples, recipe), template, examples, [ROW])
 

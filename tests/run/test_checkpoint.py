@@ -13,8 +13,8 @@ from torch import Tensor
 
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
-from minigpt.learn.checkpoint import checkpoints, load_checkpoint, path_of, save_checkpoint
 from minigpt.learn.trainer import Recipe, Trainer
+from minigpt.run.checkpoint import checkpoints, load_checkpoint, path_of, save_checkpoint
 from minigpt.text.examples import Example
 
 CONFIG = GPTConfig(vocab_size=50, n_ctx=16, n_embd=16, n_head=2, n_layer=2, dropout=0.2, bos_token_id=0)

@@ -1,0 +1,147 @@
+"""What surrounds a run's steps: its folder, the lock, resuming, repeating, signals and errors. Read with lesson 09."""
+
+import signal
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import torch
+
+from minigpt import __version__
+from minigpt.errors import UserError
+from minigpt.learn.trainer import NotFinite, Trainer
+from minigpt.pretrained.folder import weights_sha256
+from minigpt.run.changes import Changes
+from minigpt.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from minigpt.run.curves import draw
+from minigpt.run.folder import Lock, new_folder, read_options, write_options
+from minigpt.run.memory import check_memory, out_of_memory
+from minigpt.run.options import Options
+from minigpt.text.splits import Data, write_bad_rows
+
+
+class Session:
+    """One process's work on a run: `start`, the steps while `running`, `end`. Its errors are sentences for the user.
+
+    Around them, as a context: the folder's lock, taken before anything is read where a run is resumed.
+    """
+
+    def __init__(self, options: Options) -> None:
+        """UserError for changed options that a resumed or repeated run does not allow."""
+        earlier = options.run if options.resume else options.repeat
+        self.changes = None
+        if earlier:
+            self.changes = Changes.between(read_options(earlier), asdict(options), repeating=not options.resume)
+        self.resuming, self.folder = options.resume, options.run
+        self.trainer: Trainer | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Session":
+        if self.resuming:
+            self._stack.enter_context(Lock(self.folder))
+        return self
+
+    def start(self, options: Options, trainer: Trainer, data: Data) -> None:
+        """Create the folder, or put the trainer where the run was; from here on a signal ends it after its step.
+
+        UserError if it cannot fit into memory, if its data or initial weights have changed, or if it is finished.
+        """
+        check_memory(trainer)
+        record = asdict(options) | {
+            "version": __version__,
+            "torch": torch.__version__,
+            "sha256": data.files,
+            "init_sha256": {} if options.init == "scratch" else weights_sha256(options.init),
+        }
+        if self.changes:
+            self.changes.check_files(record)
+        self.options, self.trainer = options, trainer
+        if self.resuming:
+            self._resume(record)
+        else:
+            self.folder = new_folder(options.run, f"{stem(options.data[0])}-{options.size}")
+            self._stack.enter_context(Lock(self.folder))
+            write_options(self.folder, record | {"run": self.folder})
+            write_bad_rows(self.folder / "bad_rows.jsonl", data.bad)
+        if self.changes and self.changes.found:
+            print(self.changes.in_words(trainer.step))
+        self._interruption = self._stack.enter_context(Interruption())
+
+    def _resume(self, record: dict) -> None:
+        trainer, folder, steps = self.trainer, self.folder, self.options.steps
+        if checkpoints(folder / "checkpoint"):
+            load_checkpoint(folder / "checkpoint", trainer)
+        if trainer.step > steps:
+            raise UserError(f"{folder} has already taken {trainer.step} steps; --steps {steps} is already past.")
+        if trainer.step == steps and (folder / "result.json").exists():
+            raise UserError(f"{folder} is finished: it took its {steps} steps. A larger --steps continues it.")
+        (folder / "result.json").unlink(missing_ok=True)
+        if self.changes.found:
+            write_options(folder, self.changes.recorded(record, trainer.step))
+
+    @property
+    def running(self) -> bool:
+        """Whether another step is to be taken."""
+        return self.trainer.step < self.options.steps and not self._interruption.signal
+
+    def save(self) -> None:
+        """A checkpoint, with older ones beside it as --keep says."""
+        save_checkpoint(self.folder / "checkpoint", self.trainer, self.options.keep)
+
+    def end(self) -> None:
+        """After the last step; after a signal it saves, says how to continue and exits with 128 plus its number."""
+        self._interruption.restore()
+        if number := self._interruption.signal:
+            self.save()
+            draw([self.folder], self.folder / "loss.png")
+            print(f"Stopped after step {self.trainer.step}. To continue: {self.command}")
+            raise SystemExit(128 + number)
+
+    @property
+    def command(self) -> str:
+        """What resumes this run."""
+        return f"python -m minigpt.train --resume --run {self.folder}"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Release the lock. A diverged run or one out of memory becomes a sentence that says what to do."""
+        with self._stack:
+            if isinstance(error, NotFinite):
+                draw([self.folder], self.folder / "loss.png")
+                kept = [path.name for path in checkpoints(self.folder / "checkpoint")]
+                raise UserError(
+                    f"{error}\nCheckpoints: {', '.join(kept) or 'none yet'}. A lower rate may help: "
+                    f"{self.command} --lr {self.options.lr / 3:.1g}; it continues from the last checkpoint, so remove "
+                    "that one if it is corrupted."
+                ) from None
+            if isinstance(error, RuntimeError | MemoryError) and self.trainer:
+                raise out_of_memory(error, self.trainer) from None
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM let the current step finish; `signal` is the number of the one that came. A second one ends
+    the process at once."""
+
+    def __enter__(self) -> "Interruption":
+        self.signal = 0
+        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self.restore()
+
+    def restore(self) -> None:
+        """The handlers that were there before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __exit__(self, *exception: object) -> None:
+        self.restore()
+
+
+def stem(name: str) -> str:
+    """What a run is called after its data: train for some/train.jsonl.gz, gsm8k-main for hf:openai/gsm8k:main."""
+    return Path(name).name.split(".")[0].replace(":", "-")

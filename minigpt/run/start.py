@@ -1,0 +1,62 @@
+"""The initial model of a run, and a saved model with its template. Read with lesson 09."""
+
+from pathlib import Path
+
+import torch
+
+from minigpt.config import GPTConfig
+from minigpt.errors import UserError
+from minigpt.model.gpt import GPT
+from minigpt.pretrained.folder import model_folder
+from minigpt.reading import read_object
+from minigpt.run.device import Device, Math, choose_device, place
+from minigpt.text.template import Template, template_of
+from minigpt.text.tokenizer import Tokenizer, load_tokenizer
+
+VOCABULARY_MULTIPLE = 64  # what a GPU's matrix units divide a grown vocabulary by
+
+
+def initial_model(init: str, size: str, tokenizer_name: str | None, seed: int) -> tuple[Tokenizer, GPT]:
+    """Random weights of this size, or those of the folder `init` with rows added for the control tokens."""
+    torch.manual_seed(seed)
+    if init == "scratch":
+        tokenizer = load_tokenizer(tokenizer_name or ("bytes" if size == "tiny" else "gpt2"))
+        bos = tokenizer.control["<|endoftext|>"]
+        return tokenizer, GPT(GPTConfig.named(size, vocab_size=len(tokenizer), bos_token_id=bos))
+    folder = model_folder(init)
+    tokenizer = load_tokenizer(folder if tokenizer_name in (None, init) else tokenizer_name)
+    model = GPT.from_pretrained(folder)
+    if model.config.tokens < len(tokenizer):
+        model.grow(len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
+    model.limit_vocabulary(len(tokenizer))
+    return tokenizer, model
+
+
+def initial_model_of(folder: Path) -> GPT | str:
+    """The initial model of the run whose model this folder holds, or why it is not available."""
+    path = folder.parent / "options.json"
+    if not path.is_file():
+        return f"not available; there is no {path}."
+    try:
+        values = read_object(path)
+        return initial_model(*(values[name] for name in ("init", "size", "tokenizer", "seed")))[1]
+    except UserError as error:
+        return f"not available: {error}"
+    except (ValueError, KeyError, TypeError):
+        return f"not available; {path} does not hold a run's options."
+
+
+def load_model(
+    name: str | Path, template_name: str | None = None, device: Device = "cpu", math: Math = "auto"
+) -> tuple[GPT, Template]:
+    """The model of an official size, a run or a folder, on its device, and its template with its tokenizer.
+
+    The template is the one named, else the one that the model was trained with. UserError if the folder does not hold
+    a whole model, or the device is not available.
+    """
+    folder = model_folder(name)
+    where = choose_device(device)
+    template = template_of(folder, template_name)
+    model = place(GPT.from_pretrained(folder), where, math)
+    model.limit_vocabulary(len(template.tokenizer))
+    return model, template

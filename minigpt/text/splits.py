@@ -1,0 +1,107 @@
+"""Training, validation and test conversations of a run. Read with lesson 11."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from minigpt.errors import UserError
+from minigpt.text.examples import Encoded, encode_within
+from minigpt.text.records import BUILTIN, BadRow, Conversation, data_sha256, read_conversations, refuse, repeated
+from minigpt.text.template import Template
+
+DEFAULT_ACCURACY_ROWS = 50  # of data other than the built-in
+HELD_OUT = 20  # without --valid, 1 conversation in 20 is held out
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained on, what the loss is measured on, and what is answered for the accuracy."""
+
+    train: list[Conversation]
+    valid: list[Conversation]
+    test: list[Conversation]
+    files: dict[str, str]  # name to SHA-256
+    bad: list[BadRow] | None = None  # rows left out with --skip-bad; None without it
+    valid_file: str | None = None
+
+    def encode(
+        self, template: Template, t_max: int, supervise: Literal["response", "all"]
+    ) -> tuple[Encoded, Encoded, Encoded]:
+        """train, valid and test as tokens, with what the rows too long for T_max lost.
+
+        Rows of which no token of the response fits are added to `bad`; UserError without --skip-bad, or if a split
+        has no row left.
+        """
+        train = encode_within(self.train, template, t_max, supervise, self.bad)
+        valid = encode_within(self.valid, template, t_max, bad=self.bad)
+        listed_with_valid = None if self.bad is None else []
+        test = encode_within(self.test, template, t_max, bad=listed_with_valid)
+        for rows, use in ((train, "to train on"), (valid, "to measure the loss on"), (test, "to answer")):
+            if not rows.examples:
+                held_out = use != "to train on" and self.valid_file
+                files = [held_out] if held_out else [name for name in self.files if name != self.valid_file]
+                raise UserError(f"{', '.join(files)}: no usable row {use}; without --skip-bad the reasons are shown.")
+        return train, valid, test
+
+
+def load_data(
+    names: Sequence[str],
+    valid_name: str | None,
+    skip_bad: bool = False,
+    seed: int = 0,
+    accuracy_rows: int | None = None,
+) -> Data:
+    """The conversations of these names (--data) and of `valid_name`; without one, a twentieth is held out, by the seed
+    alone. UserError naming the bad rows, or with `skip_bad` a list of them."""
+    bad: list[BadRow] = []
+
+    def read(names: Sequence[str]) -> list[Conversation]:
+        found: list[BadRow] = []
+        conversations = read_conversations(names, found)
+        if not skip_bad:
+            refuse(found, "--skip-bad leaves such rows out and lists them.")
+        bad.extend(found)
+        return conversations
+
+    names = list(names)
+    if "builtin" in names:
+        if names != ["builtin"] or valid_name:
+            raise UserError("--data builtin has its own held-out conversations; give it alone, without --valid.")
+        names = [str(BUILTIN / f"{split}.jsonl") for split in ("train", "valid", "test")]
+        train, valid, test = (read([name]) for name in names)
+    else:
+        train = read(names)
+        order = np.random.default_rng(seed).permutation
+        if valid_name:
+            names.append(valid_name)
+            valid = read(names[-1:])
+            valid = [valid[i] for i in order(len(valid))]
+        elif len(train) == 1:
+            raise UserError(f"{names[0]} holds one conversation; give others to hold out with --valid.")
+        else:
+            shuffled = [train[i] for i in order(len(train))]
+            held_out = max(1, len(train) // HELD_OUT)
+            valid, train = shuffled[:held_out], shuffled[held_out:]
+        test = valid[:DEFAULT_ACCURACY_ROWS] if accuracy_rows is None else valid
+    files = {name: data_sha256(name) for name in names}
+    return Data(train, valid, test[:accuracy_rows], files, bad if skip_bad else None, valid_name)
+
+
+def remarks(data: Data) -> str:
+    """Lines about bad rows, and about held-out rows that also occur in training."""
+    lines = ""
+    if data.bad:
+        lines += f"        {len(data.bad):,} bad rows left out, listed in bad_rows.jsonl\n"
+    if again := repeated(data.valid, data.train):
+        lines += f"        {len(again):,} of those held out occur in the training data too: {again[0].source} first\n"
+    return lines
+
+
+def write_bad_rows(path: Path, bad: list[BadRow] | None) -> None:
+    """Each row that --skip-bad left out, its file and line, and why; no file if there is none."""
+    if bad:
+        path.write_text("".join(json.dumps(asdict(row), ensure_ascii=True) + "\n" for row in bad))
