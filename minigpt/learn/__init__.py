@@ -1,1 +1,1 @@
-"""Numbers to better numbers: the loss, the optimiser, the loop."""
+"""Training: the loss, the optimizer, the loop."""

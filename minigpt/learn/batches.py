@@ -1,5 +1,6 @@
-"""Which rows a step learns from, and how they are laid side by side. Read with lesson 09."""
+"""The rows of each step, and batches of them. Read with lesson 09."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from minigpt.text.examples import Example
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded on the right: what the model reads, what comes next, and which of that is learned."""
+    """Rows padded on the right: input ids, the next ids as targets, and which targets are supervised."""
 
     ids: Int[Tensor, "B T"]
     targets: Int[Tensor, "B T"]
@@ -21,9 +22,9 @@ class Batch:
 
 
 def step_rows(step: int, batch_size: int, n_rows: int, seed: int) -> list[int]:
-    """The rows of step 1, 2, ...: each epoch is a new shuffle, and the epochs follow one another without a gap.
+    """The rows of step 1, 2, ...: each epoch is a new shuffle, and a step may span two epochs.
 
-    A function of its arguments alone, so a resumed run needs no state to go on in the same order.
+    A function of its arguments alone, so a resumed run needs no state to continue in the same order.
     """
     rows: list[int] = []
     position = (step - 1) * batch_size
@@ -34,17 +35,20 @@ def step_rows(step: int, batch_size: int, n_rows: int, seed: int) -> list[int]:
     return rows
 
 
-def split_by_length(lengths: Sequence[int], overhead: int, most: int) -> list[list[int]]:
-    """Indices in groups of similar length, at most `most` a group, such that padding and overhead cost least.
+def split_by_length(lengths: Sequence[int], overhead: int, most: int, room: float = math.inf) -> list[list[int]]:
+    """Indices in groups of similar length, at most `most` per group, such that padding and overhead cost least.
+
+    A group of several has at most `room` tokens, with its padding.
 
     A group costs its longest length times its size, plus `overhead` (what a forward and backward costs before the
-    first token, in tokens). Sorted by length the best groups are neighbours, so dynamic programming finds them.
+    first token, in tokens). Sorted by length the best groups are contiguous, so dynamic programming finds them.
     """
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     best: list[tuple[float, int]] = [(0.0, 0)]  # for the first n rows: the least cost, and where its last group starts
     for n in range(1, len(order) + 1):
         longest = lengths[order[n - 1]]
-        best.append(min((best[i][0] + longest * (n - i) + overhead, i) for i in range(max(0, n - most), n)))
+        first = max(0, n - most, n - max(1, int(min(room, n * longest) // longest)))
+        best.append(min((best[i][0] + longest * (n - i) + overhead, i) for i in range(first, n)))
     groups, n = [], len(order)
     while n:
         groups.append(order[best[n][1] : n])
@@ -53,19 +57,19 @@ def split_by_length(lengths: Sequence[int], overhead: int, most: int) -> list[li
 
 
 def used_length(example: Example) -> int:
-    """Positions the model must read to learn from this row: up to the one before its last learned token."""
-    return max(i for i, learned in enumerate(example.supervised) if learned)
+    """Positions the model must read to train on this row: up to the one before its last supervised token."""
+    return max(i for i, is_supervised in enumerate(example.supervised) if is_supervised)
 
 
 def collate(examples: Sequence[Example], device: torch.device, pad: int = 0) -> Batch:
-    """These rows as one batch. Padding is never learned from and, standing on the right, never looked at: its id is
-    of no consequence, even that of a token with a meaning."""
+    """These rows as one batch. Padding is never supervised and, being on the right, never attended to, so any id can be
+    used for it."""
     T = max(used_length(example) for example in examples)
 
     def padded(rows: list[list], filler: int | bool) -> Tensor:
         return torch.tensor([(row + [filler] * T)[:T] for row in rows])
 
-    # The token at t is predicted from those before it: targets and mask stand one place further on.
+    # The token at t is predicted from those before it: targets and mask are shifted by one.
     batch = Batch(
         padded([example.ids for example in examples], pad),
         padded([example.ids[1:] for example in examples], pad),
@@ -74,6 +78,6 @@ def collate(examples: Sequence[Example], device: torch.device, pad: int = 0) -> 
     if device.type == "cpu":
         return batch
     tensors = (batch.ids, batch.targets, batch.supervised)
-    if device.type == "cuda":  # pinned memory, so that the copy need not be waited for
+    if device.type == "cuda":  # pinned memory, so that the copy is asynchronous
         return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors))
     return Batch(*(tensor.to(device) for tensor in tensors))

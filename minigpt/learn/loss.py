@@ -30,7 +30,7 @@ def sequence_nll(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*batch
 
 
 def head_nll(hidden: Float[Tensor, "N C"], E: Float[Tensor, "V C"], targets: Int[Tensor, " N"]) -> Float[Tensor, ""]:
-    """L from the hidden vectors, through the tied head: the two lines that `head_nll_fast` equals."""
+    """L from the hidden vectors, through the tied head: the explicit form of `head_nll_fast`."""
     logits = hidden @ E.t()
     return sequence_nll(logits, targets)
 
@@ -43,7 +43,7 @@ def head_nll_fast(
 
 
 class HeadNLL(Function):
-    """`head_nll_fast`: each chunk's gradient, softmax(z) - onehot(y), is made while its logits z are there.
+    """`head_nll_fast`: each chunk's gradient, softmax(z) - onehot(y), is computed while its logits z exist.
 
     Under autocast the three products are in the lower precision; log-softmax and the sums over chunks in float32.
     """
@@ -53,7 +53,7 @@ class HeadNLL(Function):
         device = hidden.device.type
         low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else E.dtype
         h, W = hidden.to(low), E.to(low)
-        total, d_hidden, d_E = E.new_zeros(()), torch.empty_like(hidden), None
+        total, d_hidden, d_E = E.new_zeros(()), torch.empty_like(hidden), torch.zeros_like(E)
         size = max(1, CHUNK_BYTES // (4 * len(E)))
         for rows in (slice(start, start + size) for start in range(0, len(h), size)):
             log_P = F.log_softmax(h[rows] @ W.t(), -1, dtype=torch.promote_types(low, torch.float32))
@@ -61,16 +61,16 @@ class HeadNLL(Function):
             total -= log_P.gather(-1, y).sum()
             d_z = log_P.exp_().scatter_add_(-1, y, torch.full_like(y, -1.0, dtype=log_P.dtype)).to(low)
             d_hidden[rows] = d_z @ W
-            part = (d_z.t() @ h[rows]).to(E.dtype)
-            d_E = part if d_E is None else d_E.add_(part)
-        ctx.save_for_backward(d_hidden, torch.zeros_like(E) if d_E is None else d_E)
+            d_E = d_E.addmm_(d_z.t(), h[rows]) if low == E.dtype else d_E.add_(d_z.t() @ h[rows])
+        ctx.save_for_backward(d_hidden, d_E)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, d_total: Tensor) -> tuple[Tensor, Tensor, None]:
         d_hidden, d_E = ctx.saved_tensors
-        return d_hidden * d_total, d_E * d_total, None
+        # In place, as d_E is as large as the embedding; a second backward pass finds it changed, and raises.
+        return d_hidden * d_total, d_E.mul_(d_total), None
 
 
 def cross_entropy(L: Float[Tensor, ""], T: int) -> Float[Tensor, ""]:
@@ -83,7 +83,7 @@ def response_nll(
 ) -> tuple[Float[Tensor, ""], int]:
     """L_response = -sum over t in R of log P(x_t | x_<t) (document B 4), and |R|.
 
-    The sum and the count come apart because only their totals over a whole optimizer step, or a whole data set, may
+    The sum and the count are separate because only their totals over a whole optimizer step, or a whole data set, may
     be divided: a mean of means weights short responses more.
     """
     return sequence_nll(logits[supervised], targets[supervised]), int(supervised.sum())
@@ -92,7 +92,7 @@ def response_nll(
 def perplexity(nll: float, count: int = 1) -> float:
     """PP = exp(L / T), for the sum L over T tokens (document A 6.1); for a mean loss, T = 1 (document D 6.1).
 
-    Infinity where exp overflows; ValueError for no token at all.
+    Infinity if exp overflows; ValueError if there are no tokens.
     """
     if count < 1:
         raise ValueError(f"Perplexity needs at least one token; got {count}.")

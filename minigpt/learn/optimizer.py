@@ -1,4 +1,4 @@
-"""From gradients to steps. Read with lesson 09."""
+"""Gradient descent, Adam and AdamW. Read with lesson 09."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 def descend(theta: Tensor, direction: Tensor, eta: float) -> None:
-    """theta_{k+1} = theta_k - eta grad L (documents A 4.3, C 3.3), in place; Adam puts another direction for grad L."""
+    """theta_{k+1} = theta_k - eta grad L (documents A 4.3, C 3.3), in place; Adam's direction is not grad L."""
     theta -= eta * direction  # eq 9.1
 
 
 class _Optimizer(torch.optim.Optimizer):
-    """What the three share: finding the parameters that have a gradient, and counting the steps."""
+    """Base of the three: collects the parameters that have a gradient, and counts the steps."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
@@ -67,7 +67,7 @@ class Adam(_Optimizer):
     theta_t = theta_{t-1} - eta m_t / (sqrt(v_t) + eps).
     Kingma and Ba (2015) divide m_t by 1 - b1^t and v_t by 1 - b2^t first, as both start at zero; that is the default.
     The documents leave that out (`bias_correction=False`): their first step is (1 - b1) / sqrt(1 - b2) times as long.
-    `explicit=False` runs `adam_fast`, which knows the default form only.
+    `explicit=False` runs `adam_fast`, which has the default form only.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Adam(_Optimizer):
 
 
 class AdamW(Adam):
-    """Adam that also shrinks the parameters by eta * weight_decay at each step, outside of the moments.
+    """Adam that also shrinks the parameters by eta * weight_decay at each step, separately from the moments.
 
     Loshchilov and Hutter (2019), algorithm 2.
     """
@@ -110,7 +110,7 @@ class AdamW(Adam):
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """Two groups: the matrices of attention and MLP decay; biases, LayerNorm gains and embeddings do not.
 
-    A gain or bias has no scale to hold back, and decaying an embedding shrinks the rows of tokens that a batch lacks.
+    A gain or bias has no scale to limit, and decaying an embedding shrinks the rows of tokens that a batch lacks.
     """
     named = list(model.named_parameters())
     decayed = [p for name, p in named if p.dim() >= 2 and not name.startswith(("wte", "wpe"))]

@@ -1,4 +1,4 @@
-"""How long each step is. Read with lesson 09."""
+"""Learning-rate schedule. Read with lesson 09."""
 
 import math
 

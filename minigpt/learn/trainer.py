@@ -1,4 +1,4 @@
-"""The loop: rows -> loss -> gradients -> step. Read with lesson 09."""
+"""The training loop: rows -> loss -> gradients -> step. Read with lesson 09."""
 
 import math
 import time
@@ -20,15 +20,18 @@ from minigpt.model.gpt import GPT
 from minigpt.processor import warn_if_too_late
 from minigpt.text.examples import Example
 
-# What a forward and backward cost before their first token, in tokens: on a GPU the launches of some hundred kernels.
+# Fixed cost of a forward and backward pass, in tokens: on a GPU, launching a few hundred kernels.
 OVERHEAD = {"cpu": 128, "cuda": 8192, "mps": 8192}
+# Of a micro-batch, tokens times L times C. More than some 500 tokens at 124M make no product faster on a CPU, and what
+# they leave in memory for the backward pass would be its peak; a GPU gets as many rows as --micro-batch-size allows.
+ROOM = {"cpu": 5 * 2**20, "cuda": math.inf, "mps": math.inf}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the parameters move. `batch_size` counts rows a step; `micro_batch_size` bounds the rows held at once.
+    """Training settings. `batch_size` is rows per step; `micro_batch_size` is the most rows in memory at once.
 
-    The first `pretrain_steps` learn from every token, as GPT-2 itself did during pretraining: a model that cannot
+    The first `pretrain_steps` train on every token, as GPT-2 itself did during pretraining: a model that cannot
     read yet learns little from the responses alone.
     """
 
@@ -65,13 +68,13 @@ class NotFinite(UserError):
     def __init__(self, step: int, loss: float, grad_norm: float, sources: Sequence[str]) -> None:
         self.step, self.sources = step, sources
         super().__init__(
-            f"At step {step} the loss is {loss} and the gradient's norm {grad_norm}; nothing was learned from it. "
+            f"At step {step} the loss is {loss} and the gradient's norm {grad_norm}; the weights were not changed. "
             f"The rows of its batch: {'; '.join(sources)}."
         )
 
 
 def supervised_token_nll(model: GPT, batch: Batch, dtype: str = "float32") -> Float[Tensor, " N"]:
-    """The NLL of each of a batch's N supervised tokens, row after row: to measure or to split it."""
+    """The NLL of each of a batch's N supervised tokens, row after row: for evaluation."""
     with precision(model, dtype):
         logits = model(batch.ids, at=batch.supervised)
     form = token_nll if model.is_explicit else token_nll_fast
@@ -81,7 +84,7 @@ def supervised_token_nll(model: GPT, batch: Batch, dtype: str = "float32") -> Fl
 def supervised_nll(model: GPT, batch: Batch) -> Float[Tensor, ""]:
     """L_response = -sum over t in R of log P(x_t | x_<t) (document B 4): the objective of instruction tuning.
 
-    The head, and the last block's MLP, run where a token is supervised only.
+    The head, and the last block's MLP, run only where a token is supervised.
     """
     R = batch.supervised
     if not model.is_explicit:
@@ -89,20 +92,25 @@ def supervised_nll(model: GPT, batch: Batch) -> Float[Tensor, ""]:
     return sequence_nll(model(batch.ids, at=R), batch.targets[R])  # eq 13.1
 
 
+def room(model: GPT) -> float:
+    """The most tokens of a micro-batch of several rows on the model's device."""
+    return ROOM[model.device.type] / (model.config.n_layer * model.config.n_embd)
+
+
 def precision(model: GPT, dtype: str) -> torch.autocast:
     """Under bfloat16, matrix products are in bfloat16; weights, gradients, moments, LayerNorm and loss stay float32.
 
-    Each layer's weight is cast once while this lasts, so one step enters it once for all of its micro-batches; the
-    embedding is cast by the head, once a micro-batch.
+    Each layer's weight is cast once per context, so one step enters it once for all of its micro-batches; the
+    embedding is cast by the head, once per micro-batch.
     """
     return torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == "bfloat16")
 
 
 class Trainer:
-    """The model, its optimizer and the step it is at; `train_step` takes one more.
+    """The model, its optimizer and the current step; `train_step` takes the next one.
 
-    `train_step` is `rows` -> `gradients` (of the loss), then `update` (clip -> check -> step), which knows no loss:
-    another objective brings its own `gradients`.
+    `train_step` is `rows` -> `gradients` (of the loss), then `update` (clip -> check -> step), which does not depend on
+    the loss: another objective needs only another `gradients`.
     """
 
     def __init__(self, model: GPT, examples: Sequence[Example], recipe: Recipe) -> None:
@@ -143,7 +151,7 @@ class Trainer:
         """
         model, recipe = self.model, self.recipe
         lengths = [used_length(row) for row in rows]
-        groups = split_by_length(lengths, OVERHEAD[model.device.type], recipe.micro_batch_size)
+        groups = split_by_length(lengths, OVERHEAD[model.device.type], recipe.micro_batch_size, room(model))
         # Effective batch = micro batch x accumulation steps (document B 7.1), here of unequal micro-batches.
         batches = [collate([rows[i] for i in group], model.device) for group in groups]  # eq 9.6
         supervised = sum(sum(row.supervised[1:]) for row in rows)
@@ -156,7 +164,7 @@ class Trainer:
         return float(total), supervised
 
     def update(self, loss: float, sources: Sequence[str]) -> tuple[float, float]:
-        """Clip, check, step: the learning rate and the gradient's norm before clipping. NotFinite moves nothing."""
+        """Clip, check, step; return the learning rate and the norm before clipping. NotFinite changes no weight."""
         recipe = self.recipe
         grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip))
         if not math.isfinite(loss + grad_norm):

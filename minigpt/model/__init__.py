@@ -1,1 +1,1 @@
-"""The Transformer, one formula a file; it knows numbers only, never text."""
+"""The Transformer, one formula per file; it works on numbers only, never on text."""

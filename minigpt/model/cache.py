@@ -1,4 +1,4 @@
-"""Keys and values already computed, so that a new token costs one position of work. Read with lesson 07."""
+"""Key-value cache: a new token costs one position of work. Read with lesson 07."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -32,7 +32,7 @@ class LayerCache:
 
 
 class Cache:
-    """The keys and values of every layer for B texts of their own lengths, at most `capacity` positions each.
+    """The keys and values of every layer for B texts of any lengths, at most `capacity` positions each.
 
     Slots are absolute positions, so texts of unequal length need no padding on the left: a prompt padded on the
     right leaves unused entries after its end, which no query may attend to before a real token overwrites them.
@@ -42,7 +42,7 @@ class Cache:
         self, config: GPTConfig, batch: int, capacity: int, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         if not 0 < capacity <= config.n_ctx:
-            raise ValueError(f"A cache of {capacity} positions; this model has from 1 to {config.n_ctx}.")
+            raise ValueError(f"A cache cannot have {capacity} positions; this model allows 1 to {config.n_ctx}.")
         shape = (batch, config.n_head, capacity, config.head_width)
         new = partial(torch.zeros, shape, device=device, dtype=dtype)
         self.layers = [LayerCache(self, new(), new()) for _ in range(config.n_layer)]
@@ -51,14 +51,13 @@ class Cache:
         self.positions = torch.zeros(batch, 0, dtype=torch.int64, device=device)
 
     def _set_lengths(self, lengths: Sequence[int]) -> None:
-        """Set how many positions each text has; on the host, as asking a GPU for these numbers would stall it."""
+        """Set how many positions each text has; kept on the host, because reading them from a GPU would stall it."""
         self.lengths = list(lengths)
         self.length = max(lengths)  # S, the positions of the longest text
-        # Then their new keys and values go to the same slots.
-        self.equal_lengths = min(lengths) == self.length
+        self.equal_lengths = min(lengths) == self.length  # then new keys and values go to the same slots in all rows
 
     def append(self, T: int) -> tuple[Int[Tensor, "#B T"], Bool[Tensor, "#B 1 T S"] | None]:
-        """Make room for T more tokens a row; return their positions and the mask of the slots that each may attend to.
+        """Make room for T more tokens per row; return their positions, and the mask of slots that each may attend to.
 
         A mask of None is the causal mask, as it is for `attend`.
         """
@@ -74,11 +73,11 @@ class Cache:
         return self.positions, slots <= self.positions[:, None, :, None]
 
     def trim(self, lengths: Sequence[int]) -> None:
-        """Drop the entries at and after each row's length: how right-padded prompts say where they end."""
+        """Drop the entries at and after each row's length, such as the padding of right-padded prompts."""
         self._set_lengths(lengths)
 
     def select_rows(self, rows: Sequence[int]) -> None:
-        """Continue with these rows only."""
+        """Keep only these rows."""
         chosen = torch.tensor(rows, device=self.device)
         for layer in self.layers:
             layer.keys, layer.values = layer.keys[chosen], layer.values[chosen]

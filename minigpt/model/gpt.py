@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,11 +14,13 @@ from minigpt.model.block import Block
 from minigpt.model.cache import Cache
 from minigpt.model.embedding import Embedding, embed
 from minigpt.model.layer_norm import LayerNorm
+from minigpt.model.linear import Linear, is_few
 from minigpt.model.mlp import MLP
 from minigpt.pretrained.folder import model_folder, read_config, read_tensors, write_model
 
 INIT_STD = 0.02  # OpenAI's, for every weight; the projections back into the residual stream are divided by sqrt(2 L)
 INIT_STD_POSITION = 0.01  # OpenAI's, for wpe (openai/gpt-2, src/model.py)
+BLOCK = 192  # rows of the embedding at a time in the head of a few texts' generation on a CPU
 
 
 class GPT(nn.Module):
@@ -39,11 +40,11 @@ class GPT(nn.Module):
         self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon)
         self.explicit(config.is_small)
         if not self.wte.weight.is_meta:  # from_pretrained assigns the tensors
-            self.initialise()
+            self.initialize()
 
     @torch.no_grad()
-    def initialise(self) -> None:
-        """OpenAI's random start, drawn from torch's global generator (seed it with torch.manual_seed)."""
+    def initialize(self) -> None:
+        """OpenAI's random initialization, from torch's global generator (seed it with torch.manual_seed)."""
         for name, parameter in self.named_parameters():
             if name == "wpe.weight":
                 parameter.normal_(std=INIT_STD_POSITION)
@@ -53,13 +54,10 @@ class GPT(nn.Module):
                 parameter.normal_(std=INIT_STD)
 
     def explicit(self, on: bool) -> "GPT":
-        """Run the explicit form of every formula, or (False) torch's kernels; the two are equal up to rounding.
-
-        A new model is explicit where `config.is_small`, so that a learner's model runs the lines that are read.
-        """
+        """Run the explicit form of every formula (as a new small model does), or torch's kernels; equal to rounding."""
         self.is_explicit = on
         for part in self.modules():
-            if isinstance(part, LayerNorm | MultiHeadAttention | MLP):
+            if isinstance(part, Linear | LayerNorm | MultiHeadAttention | MLP):
                 part.explicit = on
         return self
 
@@ -68,7 +66,7 @@ class GPT(nn.Module):
     ) -> Float[Tensor, "*at C"]:
         """The final hidden state of each position, after ln_f. With a cache, `ids` are the new tokens only.
 
-        With `at`, of these N output positions alone, as rows (N, C): the last block's MLP is left out elsewhere.
+        With `at`, only of these N output positions, as rows (N, C): the last block's MLP skips the others.
         Raises ValueError for an empty row, more than n_ctx positions, or an id outside the vocabulary.
         """
         self.check(ids)
@@ -83,7 +81,12 @@ class GPT(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch V"]:
         """A score for each token of the vocabulary: how well the hidden vector matches its embedding."""
-        return hidden @ self.wte.weight.t()  # eq 6.2
+        E = self.wte.weight
+        if self.is_explicit or hidden.dim() != 2 or not is_few(hidden):
+            return hidden @ E.t()  # eq 6.2
+        end = len(E) // BLOCK * BLOCK  # the blocks up to here are shared by the cores, as in `linear_fast`
+        scores = E[:end].unflatten(0, (-1, BLOCK)) @ hidden.t().expand(end // BLOCK, -1, -1)  # eq 6.2, fast
+        return torch.cat([scores.flatten(0, 1).t(), hidden @ E[end:].t()], -1)
 
     def forward(
         self,
@@ -94,7 +97,7 @@ class GPT(nn.Module):
     ) -> Float[Tensor, "*shape"]:
         """Logits (B, T, V), or with `at` (N, V). The only way into the model in training, generation and evaluation.
 
-        `head_loss(hidden, E)` takes the head's place: head and loss in one, without all logits in memory at once.
+        `head_loss(hidden, E)` replaces the head: head and loss in one, without all logits in memory at once.
         """
         if head_loss is not None:
             return head_loss(self.hidden(ids, cache, at), self.wte.weight)
@@ -104,7 +107,7 @@ class GPT(nn.Module):
     def from_pretrained(cls, name: str | Path) -> "GPT":
         """The model in `weights/<name>` (a size's name) or in any folder in Hugging Face's GPT-2 layout, in float32.
 
-        UserError for a folder or file that is not there, is broken, or does not hold exactly a GPT-2's tensors.
+        UserError for a folder or file that is missing, broken, or does not contain exactly a GPT-2's tensors.
         """
         folder = model_folder(name)
         with torch.device("meta"):  # shapes without memory: the tensors of the file become the parameters
@@ -116,34 +119,14 @@ class GPT(nn.Module):
         """config.json and model.safetensors, which transformers.GPT2LMHeadModel.from_pretrained loads too."""
         write_model(Path(folder), self.config, self.state_dict())
 
-    def grow(self, tokens: int, multiple_of: int = 1) -> None:
-        """Make room for new tokens: each new row of the embedding is the mean of the old ones.
-
-        The head is tied, so random rows would take probability from the start; the mean scores as an average token.
-        The logits of the old tokens stay as they are. Rows beyond `tokens`, up to a multiple of `multiple_of`, are
-        padding for matrix kernels: no tokenizer produces them, and they are never sampled.
-        """
-        old = self.wte.weight.detach()[: self.config.tokens]
-        if tokens < len(old):
-            raise ValueError(f"The vocabulary has {len(old)} tokens; it cannot grow to {tokens}.")
-        rows = math.ceil(tokens / multiple_of) * multiple_of
-        mean = old.mean(0, keepdim=True).expand(rows - len(old), -1)
-        self.wte.weight = nn.Parameter(torch.cat([old, mean]))
-        self.config = replace(self.config, vocab_size=rows, n_padding_rows=rows - tokens)
-
-    def limit_vocabulary(self, tokens: int) -> None:
-        """Never sample rows of the vocabulary from `tokens` on: the tokenizer in use does not produce them."""
-        padding = max(self.config.n_padding_rows, self.config.vocab_size - tokens)
-        self.config = replace(self.config, n_padding_rows=padding)
-
     def check(self, ids: Int[Tensor, "B T"]) -> None:
-        """Refuse in words what torch would refuse from within an index kernel."""
+        """Raise a clear error for what torch would reject inside an index kernel."""
         T = ids.shape[1]
         if T == 0:
             raise ValueError("There is no token to read; give at least one (<|endoftext|> starts an empty text).")
         if self.config.n_ctx < T:
             raise ValueError(f"{T} tokens do not fit into this model's context of {self.config.n_ctx}.")
-        # On a GPU the comparison would wait for all work in flight; its index kernel checks the bounds itself.
+        # On a GPU the comparison would wait for all queued work; its index kernel checks the bounds itself.
         if ids.device.type == "cpu" and not torch.compiler.is_compiling():
             low, high = ids.aminmax()
             if low < 0 or high >= self.config.vocab_size:
@@ -153,7 +136,3 @@ class GPT(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.wte.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.wte.weight.dtype

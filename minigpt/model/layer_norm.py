@@ -1,4 +1,4 @@
-"""Layer normalisation: mean 0 and variance 1 at each position, then a learned scale and shift. Read with lesson 05."""
+"""Layer normalization: mean 0 and variance 1 at each position, then a learned scale and shift. Read with lesson 05."""
 
 import torch
 from jaxtyping import Float

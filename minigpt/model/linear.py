@@ -1,8 +1,31 @@
-"""The linear map that every other part is made of. Read with lesson 04."""
+"""The linear layer that every other part is built from. Read with lesson 04."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+FEW = 16  # rows of a product in a step of generation, up to which `linear_fast` splits it
+PARTS = 8
+
+
+def linear(x: Float[Tensor, "N n_in"], W: Float[Tensor, "n_in n_out"], b: Float[Tensor, " n_out"]) -> Tensor:
+    """x W + b, (N, n_out), in one pass over memory."""
+    return torch.addmm(b, x, W)
+
+
+def linear_fast(x: Float[Tensor, "N n_in"], W: Float[Tensor, "n_in n_out"], b: Float[Tensor, " n_out"]) -> Tensor:
+    """`linear`, for few rows as a sum over parts of W that the cores share; equal: tests/model/test_linear.py.
+
+    Reading W is then nearly all the work, and one core, to which torch leaves such a product, reads at half the speed.
+    """
+    if not is_few(x) or len(W) % PARTS:
+        return linear(x, W, b)
+    return torch.bmm(x.unflatten(1, (PARTS, -1)).transpose(0, 1), W.unflatten(0, (PARTS, -1))).sum(0) + b
+
+
+def is_few(x: Float[Tensor, "N n_in"]) -> bool:
+    """Whether these are the rows of a step of a few texts' generation on a CPU."""
+    return len(x) <= FEW and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 class Linear(nn.Module):
@@ -16,7 +39,8 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(n_in, n_out))
         self.bias = nn.Parameter(torch.zeros(n_out))
+        self.explicit = True
 
     def forward(self, x: Float[Tensor, "*batch n_in"]) -> Float[Tensor, "*batch n_out"]:
-        y = torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight)  # product and sum in one pass over memory
-        return y.view(*x.shape[:-1], y.shape[1])
+        form = linear if self.explicit else linear_fast
+        return form(x.reshape(-1, x.shape[-1]), self.weight, self.bias).view(*x.shape[:-1], self.weight.shape[1])

@@ -13,7 +13,7 @@ CUBIC = 0.044715  # Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016), 
 
 
 def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """x Phi(x), Phi the standard normal's distribution function, in the tanh form that GPT-2 was trained with.
+    """x Phi(x), Phi the standard normal CDF, in the tanh approximation that GPT-2 was trained with.
 
     The exact form, with erf, differs from it by up to 4.7e-4 (near |x| = 2.7).
     """

@@ -1,1 +1,1 @@
-"""A run's folder: what was asked for, where it is, what it measured, and how to resume it."""
+"""A training run: its options, folder, checkpoints, metrics and reports, and how it is resumed."""

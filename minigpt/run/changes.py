@@ -1,4 +1,4 @@
-"""Options of a resumed or repeated run that are not what they were, and their effect. Read with lesson 09."""
+"""Changed options of a resumed or repeated run, and their effect. Read with lesson 09."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ ROUNDING = ("device", "dtype", "math", "compile", "micro_batch_size")
 
 @dataclass(frozen=True)
 class Changes:
-    """Options that are not what they were when a run was started: what each was, and what it is now."""
+    """Options that differ from those a run was started with: the earlier and the new value of each."""
 
     earlier: dict
     found: dict[str, tuple]
@@ -24,7 +24,7 @@ class Changes:
 
     @classmethod
     def between(cls, earlier: dict, now: dict, repeating: bool) -> "Changes":
-        """UserError for a change to what the run computes where that is not allowed."""
+        """Compare the options; UserError for a change to what the run computes that is not allowed."""
         now = json.loads(json.dumps(now, default=str))  # as options.json writes it
         found = {k: (earlier.get(k), v) for k, v in now.items() if k not in NOT_COMPARED and earlier.get(k) != v}
         for name, (was, becomes) in found.items():
@@ -59,7 +59,7 @@ class Changes:
             now["torch"],
         ):
             print(
-                f"The run was made with minigpt {was[0]} and torch {was[1]}, this is {now['version']} and "
+                f"The run used minigpt {was[0]} and torch {was[1]}, this one uses {now['version']} and "
                 f"{now['torch']}: the last digits may differ."
             )
 
@@ -74,7 +74,7 @@ class Changes:
             if name in FREE:
                 effect = "the training is the same"
             elif name in ROUNDING:
-                effect = "the training is the same, but for rounding"
+                effect = "the training is the same up to rounding"
             else:
                 effect = f"from step {step + 1} on the training differs from the original run"
             lines.append(f"changed --{name.replace('_', '-')} {was} to {becomes}: {effect}")

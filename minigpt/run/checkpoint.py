@@ -1,4 +1,4 @@
-"""What an interrupted run needs to go on exactly where it was. Read with lesson 09."""
+"""Checkpoints, from which an interrupted run continues exactly. Read with lesson 09."""
 
 import errno
 import os
@@ -19,22 +19,22 @@ def path_of(folder: Path, step: int) -> Path:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints there are, the latest last."""
+    """All complete checkpoints, the latest last."""
     return sorted(folder.glob("step-*.pt"))
 
 
 def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
-    """Weights, moments, step and random state; the last `keep` checkpoints stay.
+    """Write weights, moments, step and random state; the last `keep` checkpoints are kept.
 
-    Written aside, flushed to the disk, then put in place at once: whenever the process or the machine dies, the
-    folder contains a complete one. UserError where it cannot be written, or where a weight is NaN or infinite; the
-    former ones are then unchanged.
+    Written to another name, flushed to disk, then renamed atomically: whenever the process or the machine dies, the
+    folder always contains a complete checkpoint. UserError if it cannot be written, or if a weight is NaN or infinite;
+    the earlier checkpoints are then unchanged.
     """
     kept = checkpoints(folder)
-    former = f"{kept[-1]} is as it was" if kept else "there is none before it"
+    former = f"{kept[-1]} is unchanged" if kept else "there is no earlier one"
     if not all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters()):
         raise UserError(
-            f"After step {trainer.step} a weight is NaN or infinite, so no checkpoint is made of it; {former}."
+            f"After step {trainer.step} a weight is NaN or infinite, so no checkpoint is written; {former}."
         )
     moments = [trainer.optimizer.state[p] for p in trainer.model.parameters() if trainer.optimizer.state[p]]
     state = {
@@ -55,7 +55,7 @@ def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
             os.fsync(file.fileno())
         aside.replace(path_of(folder, trainer.step))
         flush_names(folder)
-    except (OSError, RuntimeError) as error:  # torch's writer says RuntimeError of a full disk
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError when the disk is full
         aside.unlink(missing_ok=True)
         why = error.strerror if isinstance(error, OSError) else "the disk may be full"
         raise UserError(
@@ -66,21 +66,21 @@ def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
 
 
 def flush_names(folder: Path) -> None:
-    """A renamed file's new name outlives a power cut once its folder is flushed."""
-    if os.name == "nt":  # a folder cannot be opened there, nor does it need to be
+    """Flush the folder, so that a renamed file's new name survives a power failure."""
+    if os.name == "nt":  # a folder cannot be opened there, and need not be
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that flush no folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot flush a folder
             raise
     finally:
         os.close(handle)
 
 
 def load_checkpoint(folder: Path, trainer: Trainer) -> None:
-    """Put `trainer` where the latest checkpoint was. UserError for one that is missing, broken or of another model."""
+    """Restore `trainer` from the latest checkpoint. UserError if it is missing, broken or of another model."""
     kept = checkpoints(folder)
     if not kept:
         raise UserError(f"There is no checkpoint in {folder} to resume from.")
@@ -108,14 +108,14 @@ def load_checkpoint(folder: Path, trainer: Trainer) -> None:
 
 
 def load_moments(trainer: Trainer, m: list[Tensor], v: list[Tensor]) -> None:
-    """Adam's moments, and the steps that it took; how to step further is what the trainer's own recipe says.
+    """Restore Adam's moments and its step count; learning rate and the rest come from the trainer's own recipe.
 
-    ValueError for moments that are none of these parameters', which the optimiser would not notice by itself.
+    ValueError for moments whose shapes or types do not match the parameters, which the optimizer would not detect.
     """
     parameters = list(trainer.model.parameters()) if trainer.step else []
     for parameter, *moments in zip(parameters, m, v, strict=True):
         if any(moment.shape != parameter.shape or moment.dtype != parameter.dtype for moment in moments):
-            raise ValueError("the moments are of other parameters")
+            raise ValueError("the moments do not match the parameters")
         trainer.optimizer.state[parameter] = dict(zip("mv", moments, strict=True))
     for group in trainer.optimizer.param_groups:
         group["step"] = trainer.step

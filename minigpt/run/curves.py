@@ -1,4 +1,4 @@
-"""Pictures: what a run's metrics look like, and how long its data is. Read with lessons 09 and 11."""
+"""Plots of a run's metrics, and of the data's lengths. Read with lessons 09 and 11."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ MOST_BINS = 50
 
 
 def smoothed(values: Sequence[float], over: int = SMOOTHED_OVER) -> np.ndarray:
-    """The mean of the last `over` values; of all there are at the start."""
+    """The running mean of the last `over` values, or of all so far if there are fewer."""
     total = np.cumsum(np.concatenate([[0.0], np.asarray(values, dtype=float)]))
     end = np.arange(1, len(values) + 1)
     start = np.maximum(0, end - over)
@@ -22,7 +22,7 @@ def smoothed(values: Sequence[float], over: int = SMOOTHED_OVER) -> np.ndarray:
 
 
 def draw(runs: Sequence[Path], out: Path) -> None:
-    """The losses over the steps; beside them exact match by kind, where it was measured."""
+    """Plot the losses over the steps and, if measured, exact match by kind beside them."""
     histories = [(run.name, read_metrics(run / "metrics.jsonl")) for run in runs]
     measured = [(name, [e for e in events if "accuracy_by_kind" in e and e["step"]]) for name, events in histories]
     with_accuracy = any(events for _, events in measured)
@@ -50,20 +50,20 @@ def _draw_loss(axis: Axes, histories: list[tuple[str, list[dict]]]) -> None:
                 color=f"C{i}",
                 markerfacecolor="white",
                 linewidth=1,
-                label=f"{prefix}held-out answers",
+                label=f"{prefix}held-out responses",
             )
         pretrained = [e["step"] for e in events if e.get("pretraining")]
         if pretrained:
             axis.axvline(pretrained[-1], color=f"C{i}", linestyle=":", linewidth=1)
             axis.annotate(
-                "from every token | from the answers",
+                "every token | responses only",
                 (pretrained[-1], 0.98),
                 xycoords=("data", "axes fraction"),
                 ha="center",
                 va="top",
                 fontsize="small",
             )
-    axis.set(xlabel="optimiser step", ylabel="loss (nats a token)")
+    axis.set(xlabel="optimizer step", ylabel="loss (nats per token)")
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     if axis.lines:
@@ -92,24 +92,24 @@ def _draw_accuracy(axis: Axes, measured: list[tuple[str, list[dict]]]) -> None:
         axis.legend(frameon=False, loc="lower right")
 
 
-def draw_lengths(asked: Sequence[int], answered: Sequence[int], rows: Sequence[int], t_max: int, out: Path) -> None:
-    """Histograms of Q_i and A_i over one another, and beside them of the rows as laid out, with T_max."""
+def draw_lengths(prompt: Sequence[int], response: Sequence[int], rows: Sequence[int], t_max: int, out: Path) -> None:
+    """Plot histograms of Q_i and A_i, and beside them of the full sequences with T_max."""
     figure = Figure(figsize=(12, 4.4), layout="constrained")
-    texts, whole = figure.subplots(1, 2)
-    bins = between_whole_numbers([*asked, *answered])
-    for name, counts in (("asked", asked), ("answered", answered)):
+    texts, sequences = figure.subplots(1, 2)
+    bins = integer_bins([*prompt, *response])
+    for name, counts in (("prompt", prompt), ("response", response)):
         texts.hist(counts, bins, alpha=0.6, label=f"{name}, mean {np.mean(counts):.1f}")
-    texts.set(xlabel="tokens of the texts", ylabel="conversations")
+    texts.set(xlabel="prompt and response tokens", ylabel="conversations")
     texts.legend(frameon=False)
-    whole.hist(rows, between_whole_numbers(rows), color="C2")
-    whole.axvline(t_max, color="black", linestyle=":", label=f"T_max {t_max:,}")
-    whole.set(xlabel="tokens of the row as laid out")
-    whole.legend(frameon=False)
+    sequences.hist(rows, integer_bins(rows), color="C2")
+    sequences.axvline(t_max, color="black", linestyle=":", label=f"T_max {t_max:,}")
+    sequences.set(xlabel="tokens of the full sequence (with template)")
+    sequences.legend(frameon=False)
     figure.savefig(out, dpi=110)
 
 
-def between_whole_numbers(counts: Sequence[int]) -> np.ndarray:
-    """The edges of bins that take equally many lengths each: with others a smooth histogram looks like a comb."""
+def integer_bins(counts: Sequence[int]) -> np.ndarray:
+    """Edges of bins that each hold equally many integers: with unequal ones a smooth histogram looks like a comb."""
     low, high = min(counts), max(counts)
     width = -(-(high - low + 1) // MOST_BINS)
     return np.arange(low, high + width + 1, width) - 0.5

@@ -1,4 +1,4 @@
-"""Where a model computes, and in which form its formulas run there. Read with lesson 10."""
+"""Choose the device, and the form of the formulas on it. Read with lesson 10."""
 
 from typing import Literal
 
@@ -23,7 +23,7 @@ def choose_device(name: Device) -> torch.device:
 
 
 def place(model: GPT, device: torch.device | str, math: Math = "auto", compiled: bool = False) -> GPT:
-    """The model on its device, with the formulas in the form that --math names, block by block compiled with --compile.
+    """Move the model to its device and set the form of its formulas (--math); --compile compiles each block.
 
     "auto" is explicit where `GPTConfig.is_small`, as a new model is.
     """

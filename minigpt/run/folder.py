@@ -15,7 +15,7 @@ NOT_COMPARED = ("run", "resume", "repeat")  # where a run is and how it was star
 
 
 def new_folder(run: Path | None, name: str) -> Path:
-    """An empty folder: `run`, or the next free number under runs/."""
+    """Create an empty folder: `run`, or the next free number under runs/."""
     for folder in [run] if run else (Path("runs") / f"{name}-{n}" for n in count(1)):
         try:
             folder.mkdir(parents=True, exist_ok=run is not None and not any(folder.glob("*")))
@@ -28,14 +28,14 @@ def new_folder(run: Path | None, name: str) -> Path:
 
 
 def write_options(folder: Path, values: dict) -> None:
-    """options.json: every option of the run, enough to repeat it; replaced atomically."""
+    """Write options.json: every option of the run, enough to repeat it; replaced atomically."""
     incoming = folder / "options.json.new"
     incoming.write_text(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n", encoding="utf-8")
     incoming.replace(folder / "options.json")
 
 
 def read_options(folder: Path) -> dict:
-    """What options.json holds; UserError if the folder is not a run's or the file is malformed."""
+    """Read options.json; UserError if the folder is not a run's or the file is malformed."""
     path = folder / "options.json"
     values = read_object(path, f"{folder} is not a run's folder")
     checksums = [values.get(key, {}) for key in ("sha256", "init_sha256")]
@@ -49,9 +49,9 @@ def read_options(folder: Path) -> dict:
 class Lock:
     """Keeps a second process out of a run's folder; the file `owner` names the process that is using it.
 
-    The operating system releases the lock when its owner dies, however that happens, so files left over from a killed
-    process are no obstacle. The file `lock` stays: between deleting and releasing it, two processes could hold two
-    files of that name.
+    The operating system releases the lock when its owner dies, however that happens, so a killed process leaves
+    nothing that blocks the next one. The file `lock` is not deleted: between deleting and releasing it, two processes
+    could hold two files of that name.
     """
 
     folder: Path

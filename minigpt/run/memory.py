@@ -1,4 +1,4 @@
-"""Whether a run fits into memory, and its peak memory. Read with lesson 10."""
+"""Memory of a run: estimate, check and peak. Read with lesson 10."""
 
 import sys
 
@@ -7,19 +7,20 @@ import torch
 
 from minigpt.errors import UserError
 from minigpt.learn.batches import used_length
-from minigpt.learn.trainer import Trainer
+from minigpt.learn.trainer import Trainer, room
 from minigpt.measure.cost import activation_bytes, training_bytes
 
 ADVICE = "To need less, use --micro-batch-size 1, a smaller --max-length, a smaller --size or --dtype bfloat16."
 
 
 def estimate(trainer: Trainer) -> int:
-    """Weights, gradients, moments, and the activations of a micro-batch of the longest rows."""
-    config, most = trainer.model.config, trainer.recipe.micro_batch_size
-    longest = sorted(map(used_length, trainer.pretrain_examples or trainer.examples))[-most:]
-    supervised = sorted(sum(row.supervised) for row in trainer.pretrain_examples or trainer.examples)[-most:]
-    explicit = trainer.model.is_explicit
-    return training_bytes(config) + activation_bytes(config, len(longest), longest[-1], sum(supervised), explicit)
+    """Estimated bytes: weights, gradients, moments, and the activations of a micro-batch of the longest rows."""
+    config, rows = trainer.model.config, trainer.pretrain_examples or trainer.examples
+    longest = max(map(used_length, rows))
+    most = min(trainer.recipe.micro_batch_size, len(rows), max(1, int(min(room(trainer.model), 2**60) // longest)))
+    supervised = sum(sorted(sum(row.supervised) for row in rows)[-most:])
+    activations = activation_bytes(config, most, longest, supervised, trainer.model.is_explicit)
+    return training_bytes(config) + activations
 
 
 def device_bytes(device: torch.device) -> int:
@@ -31,16 +32,16 @@ def device_bytes(device: torch.device) -> int:
 
 def check_memory(trainer: Trainer) -> None:
     """UserError if the estimate exceeds the device's memory."""
-    needed, there = estimate(trainer), device_bytes(trainer.model.device)
-    if needed > there:
+    needed, available = estimate(trainer), device_bytes(trainer.model.device)
+    if needed > available:
         raise UserError(
             f"This run needs about {needed / 2**30:,.1f} GiB and the {trainer.model.device.type} has "
-            f"{there / 2**30:,.1f} GiB. {ADVICE}"
+            f"{available / 2**30:,.1f} GiB. {ADVICE}"
         )
 
 
 def out_of_memory(error: Exception, trainer: Trainer) -> Exception:
-    """A sentence for an out-of-memory error; any other error unchanged."""
+    """A UserError for an out-of-memory error; any other error unchanged."""
     if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
         return error
     device = trainer.model.device

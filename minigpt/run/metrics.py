@@ -1,4 +1,4 @@
-"""metrics.jsonl: a line an event. Read with lesson 09."""
+"""metrics.jsonl: one event per line. Read with lesson 09."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,10 @@ from minigpt.errors import UserError
 
 
 class Metrics:
-    """Events appended to a file as they happen. Opened again at `step`, it forgets what was written of later steps.
+    """Appends events to a file as they happen. When the file is opened again at `step`, later entries are dropped.
 
-    At the `last` step it also forgets the final evaluation, which is about to be done again: it comes after that step's
-    checkpoint, so a run may have died within it.
+    At the `last` step the final evaluation is dropped too, because it will be done again: it comes after that step's
+    checkpoint, so a run may have died during it.
     """
 
     def __init__(self, path: Path, step: int = 0, last: int | None = None) -> None:
@@ -23,7 +23,7 @@ class Metrics:
         self._file = path.open("a")
 
     def write(self, step: int, split: str, **values: float | int | dict[str, float]) -> None:
-        """One event; the file holds it once this returns."""
+        """Append one event; it is in the file when this returns."""
         self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
         self._file.flush()
 
@@ -32,9 +32,9 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The events of a metrics.jsonl; a last line that was cut short by a crash is no event.
+    """The events of a metrics.jsonl; a last line that was cut short by a crash is ignored.
 
-    UserError for a file that cannot be read, or that holds anything else.
+    UserError for a file that cannot be read, or that contains anything else.
     """
     try:
         lines = path.read_bytes().splitlines()
@@ -51,5 +51,5 @@ def read_metrics(path: Path) -> list[dict]:
             events.append({**event, "step": int(event["step"])})
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             if number < len(lines):
-                raise UserError(f"{path}, line {number} is not an event of a run.") from None
+                raise UserError(f"{path}, line {number} is not a valid event.") from None
     return events

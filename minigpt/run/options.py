@@ -1,4 +1,4 @@
-"""What a run of `python -m minigpt.train` is asked for. Read with lesson 09."""
+"""The options of `python -m minigpt.train`. Read with lesson 09."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from minigpt.run.device import Device, Math, choose_device
 from minigpt.run.folder import NOT_COMPARED, read_options
 from minigpt.text.tokenizer import Tokenizer
 
-DEFAULT_STEPS = 1250  # of the default job: what two CPU cores do in under three minutes
+DEFAULT_STEPS = 1250  # of the default job: under three minutes on two CPU cores
 DEFAULT_EPOCHS = 3.0
 DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
 POSITIVE = (
@@ -23,7 +23,7 @@ POSITIVE = (
 
 @dataclass
 class Options:
-    """Teach a GPT-2 to follow instructions. With no option: `tiny`, from random weights, on the built-in data."""
+    """Train a GPT-2 to follow instructions. Without options: `tiny`, from random weights, on the built-in data."""
 
     init: str = "scratch"
     """Initial weights: scratch (random), a model's folder, or an official size to fine-tune."""
@@ -49,7 +49,7 @@ class Options:
     checkpoint_every: int = 500
     """Steps between checkpoints; one is written at the end in any case."""
     keep: int = 2
-    """How many of the last checkpoints to keep; the one before the last is there if the last is corrupted."""
+    """How many of the last checkpoints to keep; the one before the last is a spare in case the last is corrupted."""
     eval_every: int | None = None
     """Steps between evaluations on held-out data; a fifth of the run if left out."""
     steps: int | None = None
@@ -65,9 +65,9 @@ class Options:
     warmup_steps: int = 100
     """Steps over which the learning rate rises to its peak."""
     weight_decay: float = 0.1
-    """How strongly matrices are pulled to zero."""
+    """How strongly matrices are pulled toward zero."""
     max_length: int | None = None
-    """T_max, the tokens of a conversation; the model's context if left out."""
+    """T_max, the most tokens of a conversation; the model's context if left out."""
     supervise: Literal["response", "all"] = "response"
     """Train on the assistant's responses only, or on every token."""
     pretrain_steps: int | None = None
@@ -84,7 +84,7 @@ class Options:
     compile: bool = False
     """Let torch.compile fuse the model's operations; pays on a GPU and in long runs."""
     accuracy_rows: int | None = None
-    """Held-out conversations to answer for the accuracy; all of the built-in test, 50 of other data if left out."""
+    """Held-out conversations to answer for the accuracy; if left out, all of the built-in test or 50 of other data."""
 
 
 def saved_options(options: Options) -> list[str]:
@@ -118,11 +118,11 @@ def check(options: Options) -> None:
         if value is not None and not value > 0:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
     if options.steps and options.epochs:
-        raise UserError("--steps and --epochs say the same thing; give one of them.")
+        raise UserError("--steps and --epochs both set the number of steps; give one of them.")
 
 
 def with_device(options: Options) -> Options:
-    """The options with device and type of matrix products filled in; UserError for what is not available here."""
+    """The options with device and type of matrix products filled in; UserError if not available here."""
     device = choose_device(options.device).type
     dtype = options.dtype
     if dtype == "auto":

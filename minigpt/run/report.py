@@ -1,4 +1,4 @@
-"""Logging of a training run: metrics, samples, the picture, the result. Read with lesson 14."""
+"""Logging of a training run: metrics, samples, the plot, the result. Read with lesson 14."""
 
 import json
 import math
@@ -23,13 +23,13 @@ from minigpt.text.records import Conversation
 from minigpt.text.template import Template
 
 SAMPLES = 6  # conversations shown before, midway and after
-EVALUATED = 256  # held-out rows in an evaluation during training; the last one takes all
+EVALUATED = 256  # held-out rows in an evaluation during training; the final one uses all
 RECENT = 50  # steps whose median gradient norm a spike is compared with
 SPIKE = 10  # times that median
 
 
 class Report:
-    """Writes one run's figures into its folder and prints them. `valid` gives the loss, `test` the accuracy."""
+    """Writes one run's figures to its folder and prints them: the loss on `valid`, the accuracy on `test`."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class Report:
         self.norms = deque((float(e["grad_norm"]) for e in steps if "grad_norm" in e), RECENT)
         forget_samples(folder / "samples.md", trainer.step)
         self.samples = spread(test, SAMPLES)
-        # An answer longer than the longest right one is wrong whatever follows, so generation stops there.
-        replies = [template.tokenizer.encode(wanted(row)) for row in test]
-        self.max_new_tokens = max(map(len, replies)) + 1
+        # An answer longer than the longest reference is wrong whatever follows, so generation stops there.
+        references = [template.tokenizer.encode(wanted(row)) for row in test]
+        self.max_new_tokens = max(map(len, references)) + 1
 
     def before_training(self) -> None:
-        """The loss, samples and accuracy before the first step; a resumed run's are in its folder already."""
+        """Loss, samples and accuracy before the first step; a resumed run has them in its folder already."""
         if self.trainer.step == 0:
             self.evaluate()
             self.show_samples("Before training")
@@ -63,7 +63,7 @@ class Report:
             self.accuracy_before = next((e["accuracy"] for e in events if e["split"] == "test"), None)
 
     def step(self, report: StepReport, bar: tqdm | None = None) -> None:
-        """One line of metrics.jsonl, and the progress bar. Gradient-norm spikes are printed."""
+        """Write one line of metrics.jsonl and update the progress bar. Gradient-norm spikes are printed."""
         speed = report.tokens / report.seconds
         if bar is not None:
             bar.set_postfix(loss=f"{report.loss:.3f}", tok_s=f"{speed:,.0f}", refresh=False)
@@ -92,7 +92,7 @@ class Report:
         )
 
     def evaluate(self, whole: bool = False) -> float:
-        """The mean loss on held-out responses, written to metrics.jsonl; loss.png is redrawn."""
+        """Write the mean loss on held-out responses to metrics.jsonl; redraw loss.png."""
         start = time.perf_counter()
         rows = self.valid if whole else self.valid[:EVALUATED]
         nll, count = response_loss(self.trainer.model, rows, self.trainer.recipe.micro_batch_size, self.dtype)
@@ -111,34 +111,34 @@ class Report:
         draw([self.folder], self.folder / "loss.png")
 
     def show_samples(self, when: str) -> None:
-        """The same few conversations, answered by the model as it is now; printed and appended to samples.md."""
-        asked = [row.messages[:-1] for row in self.samples]
-        answers = answer(self.trainer.model, self.template, asked, self.max_new_tokens)
+        """Answer the same few conversations with the current model; print them and append them to samples.md."""
+        prompts = [row.messages[:-1] for row in self.samples]
+        answers = answer(self.trainer.model, self.template, prompts, self.max_new_tokens)
         tqdm.write(f"\n{when}:")
         text = f"## {when}\n\n"
         for row, given in zip(self.samples, answers, strict=True):
-            said = [f"{message['role']}: {on_one_line(message['content'])}" for message in row.messages[:-1]]
+            turns = [f"{message['role']}: {on_one_line(message['content'])}" for message in row.messages[:-1]]
             right = wanted(row)
             verdict = "right" if given == right else f"wanted: {on_one_line(right)}"
-            shown = (shortened(part) for part in (" | ".join(said), on_one_line(given), verdict))
+            shown = (shortened(part) for part in (" | ".join(turns), on_one_line(given), verdict))
             tqdm.write("  {}  ->  {}  ({})".format(*shown))
-            text += "".join(f"- {line}\n" for line in said) + f"- **model: {on_one_line(given)}** ({verdict})\n\n"
+            text += "".join(f"- {line}\n" for line in turns) + f"- **model: {on_one_line(given)}** ({verdict})\n\n"
         with (self.folder / "samples.md").open("a", encoding="utf-8") as file:
             file.write(text)
 
     def accuracy(self) -> Accuracy:
         """Exact match on the test conversations, by kind; written to metrics.jsonl."""
-        asked = [row.messages[:-1] for row in self.test]
-        with tqdm(total=len(asked), desc="answering the test", unit="row", leave=False) as bar:
-            answers = answer(self.trainer.model, self.template, asked, self.max_new_tokens, progress=bar.update)
+        prompts = [row.messages[:-1] for row in self.test]
+        with tqdm(total=len(prompts), desc="answering the test", unit="row", leave=False) as bar:
+            answers = answer(self.trainer.model, self.template, prompts, self.max_new_tokens, progress=bar.update)
         result = exact_match(self.test, answers)
         self.metrics.write(
-            self.trainer.step, "test", accuracy=result.overall, accuracy_by_kind=result.by_kind, rows=len(asked)
+            self.trainer.step, "test", accuracy=result.overall, accuracy_by_kind=result.by_kind, rows=len(prompts)
         )
         return result
 
     def after_training(self) -> None:
-        """The last figures: printed, and written to result.json."""
+        """Print the final figures, and write them to result.json."""
         before, seconds = self.accuracy_before, time.perf_counter() - self.started
         accuracy = self.accuracy()
         loss = self.evaluate(whole=True)
@@ -161,7 +161,7 @@ class Report:
         print(f"\nExact match on {len(self.test)} test conversations{at_first}:\n{accuracy}")
         print(f"Held-out loss {loss:.3f}, perplexity {perplexity(loss):.2f}.")
         print(f"{self.trainer.step} steps, {seconds:.0f} s, {peak / 2**20:,.0f} MiB of peak memory.")
-        print(f"Picture {self.folder / 'loss.png'}, model {self.folder / 'model'}.")
+        print(f"Plot {self.folder / 'loss.png'}, model {self.folder / 'model'}.")
 
     @property
     def dtype(self) -> str:
@@ -169,7 +169,7 @@ class Report:
 
 
 def forget_samples(path: Path, step: int) -> None:
-    """Remove the samples that a run resumed at `step` will write again."""
+    """Remove the samples that a run resumed at `step` writes again."""
     if path.exists():
         sections = re.split(r"^(?=## )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
         midway = re.compile(r"## Midway, after (\d+) steps")

@@ -1,4 +1,4 @@
-"""What surrounds a run's steps: its folder, the lock, resuming, repeating, signals and errors. Read with lesson 09."""
+"""The frame around a run's steps: folder, lock, resuming, repeating, signals, errors. Read with lesson 09."""
 
 import signal
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ from minigpt.text.splits import Data, write_bad_rows
 class Session:
     """One process's work on a run: `start`, the steps while `running`, `end`. Its errors are sentences for the user.
 
-    Around them, as a context: the folder's lock, taken before anything is read where a run is resumed.
+    As a context manager it holds the folder's lock; a resumed run takes it before anything is read.
     """
 
     def __init__(self, options: Options) -> None:
@@ -43,9 +43,9 @@ class Session:
         return self
 
     def start(self, options: Options, trainer: Trainer, data: Data) -> None:
-        """Create the folder, or put the trainer where the run was; from here on a signal ends it after its step.
+        """Create the folder, or restore the trainer of a resumed run; from here on a signal ends it after its step.
 
-        UserError if it cannot fit into memory, if its data or initial weights have changed, or if it is finished.
+        UserError if it does not fit into memory, if its data or initial weights have changed, or if it is finished.
         """
         check_memory(trainer)
         record = asdict(options) | {
@@ -82,15 +82,15 @@ class Session:
 
     @property
     def running(self) -> bool:
-        """Whether another step is to be taken."""
+        """Whether to take another step."""
         return self.trainer.step < self.options.steps and not self._interruption.signal
 
     def save(self) -> None:
-        """A checkpoint, with older ones beside it as --keep says."""
+        """Write a checkpoint, and keep as many older ones as --keep allows."""
         save_checkpoint(self.folder / "checkpoint", self.trainer, self.options.keep)
 
     def end(self) -> None:
-        """After the last step; after a signal it saves, says how to continue and exits with 128 plus its number."""
+        """Finish the steps. After a signal, save, say how to continue and exit with 128 plus the signal's number."""
         self._interruption.restore()
         if number := self._interruption.signal:
             self.save()
@@ -100,7 +100,7 @@ class Session:
 
     @property
     def command(self) -> str:
-        """What resumes this run."""
+        """The command that resumes this run."""
         return f"python -m minigpt.train --resume --run {self.folder}"
 
     def __exit__(
@@ -121,7 +121,7 @@ class Session:
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM let the current step finish; `signal` is the number of the one that came. A second one ends
+    """Ctrl-C and SIGTERM let the current step finish; `signal` is the number of the one received. A second one ends
     the process at once."""
 
     def __enter__(self) -> "Interruption":
@@ -134,7 +134,7 @@ class Interruption:
         self.restore()
 
     def restore(self) -> None:
-        """The handlers that were there before."""
+        """Put back the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -143,5 +143,5 @@ class Interruption:
 
 
 def stem(name: str) -> str:
-    """What a run is called after its data: train for some/train.jsonl.gz, gsm8k-main for hf:openai/gsm8k:main."""
+    """A run's name from its data: train for some/train.jsonl.gz, gsm8k-main for hf:openai/gsm8k:main."""
     return Path(name).name.split(".")[0].replace(":", "-")

@@ -1,8 +1,11 @@
 """The initial model of a run, and a saved model with its template. Read with lesson 09."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
@@ -13,7 +16,7 @@ from minigpt.run.device import Device, Math, choose_device, place
 from minigpt.text.template import Template, template_of
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
-VOCABULARY_MULTIPLE = 64  # what a GPU's matrix units divide a grown vocabulary by
+VOCABULARY_MULTIPLE = 64  # a grown vocabulary is padded to this multiple, for a GPU's matrix units
 
 
 def initial_model(init: str, size: str, tokenizer_name: str | None, seed: int) -> tuple[Tokenizer, GPT]:
@@ -27,9 +30,31 @@ def initial_model(init: str, size: str, tokenizer_name: str | None, seed: int) -
     tokenizer = load_tokenizer(folder if tokenizer_name in (None, init) else tokenizer_name)
     model = GPT.from_pretrained(folder)
     if model.config.tokens < len(tokenizer):
-        model.grow(len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
-    model.limit_vocabulary(len(tokenizer))
+        grow_vocabulary(model, len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
+    limit_vocabulary(model, len(tokenizer))
     return tokenizer, model
+
+
+def grow_vocabulary(model: GPT, tokens: int, multiple_of: int = 1) -> None:
+    """Add rows for new tokens to the embedding, each the mean of the old ones.
+
+    The head is tied, so random rows would take probability from the start; the mean scores as an average token.
+    The logits of the old tokens stay as they are. Rows beyond `tokens`, up to a multiple of `multiple_of`, are
+    padding for matrix kernels: no tokenizer produces them, and they are never sampled.
+    """
+    old = model.wte.weight.detach()[: model.config.tokens]
+    if tokens < len(old):
+        raise ValueError(f"The vocabulary has {len(old)} tokens; it cannot grow to {tokens}.")
+    rows = math.ceil(tokens / multiple_of) * multiple_of
+    mean = old.mean(0, keepdim=True).expand(rows - len(old), -1)
+    model.wte.weight = nn.Parameter(torch.cat([old, mean]))
+    model.config = replace(model.config, vocab_size=rows, n_padding_rows=rows - tokens)
+
+
+def limit_vocabulary(model: GPT, tokens: int) -> None:
+    """Never sample rows of the vocabulary from `tokens` on: the tokenizer in use does not produce them."""
+    padding = max(model.config.n_padding_rows, model.config.vocab_size - tokens)
+    model.config = replace(model.config, n_padding_rows=padding)
 
 
 def initial_model_of(folder: Path) -> GPT | str:
@@ -52,11 +77,11 @@ def load_model(
     """The model of an official size, a run or a folder, on its device, and its template with its tokenizer.
 
     The template is the one named, else the one that the model was trained with. UserError if the folder does not hold
-    a whole model, or the device is not available.
+    a complete model, or the device is not available.
     """
     folder = model_folder(name)
     where = choose_device(device)
     template = template_of(folder, template_name)
     model = place(GPT.from_pretrained(folder), where, math)
-    model.limit_vocabulary(len(template.tokenizer))
+    limit_vocabulary(model, len(template.tokenizer))
     return model, template

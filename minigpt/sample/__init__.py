@@ -1,1 +1,1 @@
-"""Probabilities to words."""
+"""Sampling and generation."""

@@ -1,4 +1,4 @@
-"""One token after another, over the cache. Read with lesson 07."""
+"""Generate tokens one at a time with a key-value cache. Read with lesson 07."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,9 +24,9 @@ def generate(
 ) -> list[int]:
     """The new ids that continue `ids`; an empty prompt starts from <|endoftext|>.
 
-    It ends with `max_new_tokens`, before the first token of `stop`, or where the context is full: absolute positions
-    end at n_ctx, and a window that slid along would have to be read again for every token. Temperature 0 is greedy;
-    the same `seed` gives the same text on the same device. UserError for a prompt longer than n_ctx.
+    It ends after `max_new_tokens`, before the first token in `stop`, or when the context is full: absolute positions
+    end at n_ctx, and a sliding window would have to be read again for every token. Temperature 0 is greedy; the same
+    `seed` gives the same text on the same device. UserError for a prompt longer than n_ctx.
     """
     return list(stream(model, ids, max_new_tokens, Sampling(temperature, top_k, top_p), stop, seed))
 
@@ -40,7 +40,7 @@ def stream(
     stop: Collection[int] = (),
     seed: int | None = None,
 ) -> Iterator[int]:
-    """What `generate` returns, each id as soon as it is drawn. `Tokenizer.pieces` makes text of them."""
+    """Yield what `generate` returns, each id as soon as it is sampled. `Tokenizer.pieces` turns them into text."""
     [prompt], cache, generator = _prepare(model, [ids], max_new_tokens, seed)
     read = torch.tensor([prompt], device=model.device)
     with _evaluating(model):
@@ -60,7 +60,7 @@ def generate_batch(
     stop: Collection[int] = (),
     seed: int | None = None,
 ) -> list[list[int]]:
-    """`generate` for prompts of any lengths at once; each gets what it alone would get (greedily)."""
+    """`generate` for prompts of any lengths at once; greedily, each gets the same tokens as it would alone."""
     new: list[list[int]] = [[] for _ in prompts]
     for drawn in _decode(model, prompts, max_new_tokens, sampling, stop, seed):
         for i, token in drawn.items():
@@ -69,7 +69,7 @@ def generate_batch(
 
 
 def tee(drawn: Iterator[int], ids: list[int]) -> Iterator[int]:
-    """`drawn` as it comes, each id also appended to `ids`."""
+    """Yield from `drawn`, appending each id to `ids` as well."""
     for token in drawn:
         ids.append(token)
         yield token
@@ -114,9 +114,9 @@ def _decode(
 def _prepare(
     model: GPT, prompts: Sequence[Sequence[int]], max_new_tokens: int, seed: int | None
 ) -> tuple[list[list[int]], Cache | None, torch.Generator | None]:
-    """Prompts that are not empty, room in a cache, and the source of chance. UserError for what cannot be continued."""
+    """Nonempty prompts, a cache large enough, and the random generator. UserError for what cannot be continued."""
     if max_new_tokens < 0:
-        raise UserError(f"{max_new_tokens} new tokens were asked for; it must be 0 or more.")
+        raise UserError(f"{max_new_tokens} new tokens were requested; it must be 0 or more.")
     n_ctx = model.config.n_ctx
     prompts = [list(prompt) or [model.config.bos_token_id] for prompt in prompts]
     longest = max(map(len, prompts), default=0)
@@ -125,13 +125,13 @@ def _prepare(
     generator = None if seed is None else torch.Generator(model.device).manual_seed(seed)
     if not prompts or not max_new_tokens:
         return prompts, None, generator
-    # The last token drawn is never read, so it needs no room in the cache.
+    # The last token sampled is never read, so it needs no room in the cache.
     capacity = min(n_ctx, longest + max_new_tokens - 1)
-    return prompts, Cache(model.config, len(prompts), capacity, model.device, model.dtype), generator
+    return prompts, Cache(model.config, len(prompts), capacity, model.device, model.wte.weight.dtype), generator
 
 
 def _most_new(model: GPT, prompt: list[int], max_new_tokens: int) -> int:
-    """How many tokens may follow a prompt: the one after the last position of the context is drawn but never read."""
+    """How many tokens may follow a prompt: the one after the context's last position is sampled but never read."""
     return min(max_new_tokens, model.config.n_ctx - len(prompt) + 1)
 
 
@@ -143,7 +143,7 @@ def _last(read: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
 
 @contextmanager
 def _evaluating(model: GPT) -> Iterator[None]:
-    """Dropout off while it lasts."""
+    """Turn dropout off inside this context."""
     was_training = model.training
     model.eval()
     try:

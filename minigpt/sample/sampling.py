@@ -1,4 +1,4 @@
-"""Which token comes next: temperature, top-k, top-p. Read with lesson 07."""
+"""Sample the next token: temperature, top-k, top-p. Read with lesson 07."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from minigpt.errors import UserError
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a token is drawn; UserError for a setting that has no meaning. Temperature 0 is greedy."""
+    """Sampling settings; UserError for an invalid one. Temperature 0 is greedy."""
 
     temperature: float = 1.0
     top_k: int | None = None
@@ -30,13 +30,13 @@ GREEDY = Sampling(temperature=0.0)
 
 
 def keep_top_k(logits: Float[Tensor, "B V"], k: int) -> Float[Tensor, "B V"]:
-    """Minus infinity for all that score below the k-th best; above V, k is V. Ties with the k-th best are kept."""
+    """Set all logits below the k-th best to minus infinity; k above V means V. Ties with the k-th best are kept."""
     kth = logits.topk(min(k, logits.shape[-1])).values[:, -1:]
     return logits.masked_fill(logits < kth, float("-inf"))
 
 
 def keep_top_p(logits: Float[Tensor, "B V"], p: float) -> Float[Tensor, "B V"]:
-    """Minus infinity for the improbable tail: the smallest set of best tokens whose probability reaches p is kept."""
+    """Set the improbable tail to minus infinity: the smallest set of best tokens with total probability p is kept."""
     scores, order = logits.sort(dim=-1)
     tail = scores.softmax(-1).cumsum(-1) <= 1.0 - p
     tail[:, -1] = False  # the best one is always kept
@@ -46,7 +46,7 @@ def keep_top_p(logits: Float[Tensor, "B V"], p: float) -> Float[Tensor, "B V"]:
 def sample(
     logits: Float[Tensor, "B V"], sampling: Sampling, generator: torch.Generator | None = None
 ) -> Int[Tensor, " B"]:
-    """x_t drawn from P(. | x_<t) after temperature, top-k and top-p, in that order; temperature 0 takes the best."""
+    """Sample x_t from P(. | x_<t) after temperature, top-k and top-p, in that order; temperature 0 takes the best."""
     if sampling.temperature == 0.0:
         return logits.argmax(-1)
     logits = logits.float() / sampling.temperature

@@ -1,5 +1,6 @@
 """Lesson 09: which rows a step learns from, how they are grouped, and what their padding may not do."""
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -88,14 +89,22 @@ def cost(groups: list[list[int]], lengths: list[int], overhead: int) -> int:
 
 
 @given(
-    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=6), overhead=st.integers(0, 60), most=st.integers(1, 6)
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    overhead=st.integers(0, 60),
+    most=st.integers(1, 6),
+    room=st.sampled_from([1.0, 40.0, 77.0, 120.0, math.inf]),
 )
 @settings(max_examples=80, deadline=None)
-def test_no_grouping_costs_less(lengths: list[int], overhead: int, most: int) -> None:
-    groups = split_by_length(lengths, overhead, most)
+def test_no_grouping_costs_less(lengths: list[int], overhead: int, most: int, room: float) -> None:
+    """Of those whose groups have at most `most` rows, and at most `room` tokens where they have several."""
+
+    def is_allowed(group: list[int]) -> bool:
+        return len(group) == 1 or (len(group) <= most and len(group) * max(lengths[i] for i in group) <= room)
+
+    groups = split_by_length(lengths, overhead, most, room)
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
-    assert all(1 <= len(group) <= most for group in groups)
-    allowed = (p for p in partitions(list(range(len(lengths)))) if all(len(group) <= most for group in p))
+    assert all(map(is_allowed, groups))
+    allowed = (p for p in partitions(list(range(len(lengths)))) if all(map(is_allowed, p)))
     assert cost(groups, lengths, overhead) == min(cost(p, lengths, overhead) for p in allowed)
 
 

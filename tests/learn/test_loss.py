@@ -176,3 +176,12 @@ def test_perplexity_beyond_all_numbers_is_infinite() -> None:
 def test_perplexity_of_no_token_is_refused(count: int) -> None:
     with pytest.raises(ValueError, match=f"at least one token; got {count}"):
         perplexity(0.0, count)
+
+
+def test_a_second_backward_pass_through_the_chunked_head_raises_and_is_never_a_wrong_gradient() -> None:
+    """The first scales the gradient in place."""
+    h, E = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)
+    loss = 2.0 * head_nll_fast(h, E, torch.tensor([1, 0, 4]))
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()

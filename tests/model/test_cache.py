@@ -121,5 +121,5 @@ def test_the_last_position_alone_can_be_asked_for(model: GPT) -> None:
 
 @pytest.mark.parametrize("capacity", [0, -1, 65])
 def test_a_capacity_that_the_model_has_no_positions_for_is_refused(model: GPT, capacity: int) -> None:
-    with pytest.raises(ValueError, match=rf"A cache of {capacity} positions; this model has from 1 to 64\."):
+    with pytest.raises(ValueError, match=rf"A cache cannot have {capacity} positions; this model allows 1 to 64\."):
         new_cache(model, 1, capacity)

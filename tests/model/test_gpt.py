@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigpt import GPT, GPTConfig, generate
+from minigpt.model.gpt import BLOCK
+from minigpt.model.linear import FEW
+from minigpt.run.start import grow_vocabulary
 
 
 def random_ids(model: GPT, B: int, T: int, seed: int = 0) -> torch.Tensor:
@@ -65,7 +68,7 @@ def saved_and_loaded(model: GPT, folder: Path) -> GPT:
 
 
 def grown(model: GPT, folder: Path) -> GPT:
-    model.grow(model.config.vocab_size + 3)
+    grow_vocabulary(model, model.config.vocab_size + 3)
     return model
 
 
@@ -82,7 +85,7 @@ CHANGES: dict[str, Callable[[GPT, Path], GPT]] = {
 def test_the_head_is_the_embedding_itself(change: str, small_model: GPT, tmp_path: Path) -> None:
     """One storage: moving a row of wte moves the logits of that token, and the head's gradient arrives in wte."""
     model = CHANGES[change](small_model, tmp_path)
-    hidden = torch.randn(3, 32, dtype=model.dtype)
+    hidden = torch.randn(3, 32, dtype=model.wte.weight.dtype)
     assert "lm_head.weight" not in model.state_dict()
     (gradient,) = torch.autograd.grad(model.logits(hidden).sum(), model.wte.weight)
     torch.testing.assert_close(gradient, hidden.sum(0).expand_as(gradient))
@@ -104,7 +107,7 @@ def test_new_rows_are_the_mean_of_the_old_whose_logits_stay(more: int) -> None:
     model = GPT(GPTConfig.named("tiny", n_ctx=8, n_embd=12, n_head=3, n_layer=2)).eval()
     ids, old = random_ids(model, 2, 8), model.wte.weight.clone()
     before = model(ids)
-    model.grow(260 + more)
+    grow_vocabulary(model, 260 + more)
     after = model(ids)
     assert torch.equal(model.wte.weight[:260], old)
     torch.testing.assert_close(model.wte.weight[260:], old.mean(0).expand(more, -1), rtol=1e-6, atol=1e-8)
@@ -118,7 +121,7 @@ def test_rows_that_fill_the_vocabulary_up_are_never_sampled(small_model: GPT, tm
     """Not even where they score best; growing again uses them, and saving remembers which they are."""
     ids = torch.tensor([[72, 105]])
     before = small_model(ids)
-    small_model.grow(263, multiple_of=64)
+    grow_vocabulary(small_model, 263, multiple_of=64)
     assert small_model.wte.weight.shape[0] == small_model.config.vocab_size == 320
     assert torch.allclose(small_model(ids)[..., :260], before, rtol=0, atol=1e-5)
     small_model.wte.weight[263:] = 100 * small_model.hidden(ids)[0, -1]
@@ -126,13 +129,13 @@ def test_rows_that_fill_the_vocabulary_up_are_never_sampled(small_model: GPT, tm
     assert model(ids)[0, -1].argmax() >= 263
     for temperature in (0.0, 5.0):
         assert max(generate(model, [72, 105], 50, temperature=temperature, seed=0)) < 263
-    model.grow(264, multiple_of=64)
+    grow_vocabulary(model, 264, multiple_of=64)
     assert (model.config.vocab_size, model.config.n_padding_rows) == (320, 56)
     assert torch.allclose(model.wte.weight[263:], model.wte.weight[:263].mean(0), rtol=0, atol=1e-6)
 
 
 def test_a_grown_embedding_still_learns(small_model: GPT) -> None:
-    small_model.grow(262)
+    grow_vocabulary(small_model, 262)
     logits = small_model(torch.tensor([[260, 261]]))
     (gradient,) = torch.autograd.grad(logits.logsumexp(-1).sum(), small_model.wte.weight)
     assert (gradient.abs().sum(1) > 0).all()
@@ -190,3 +193,16 @@ def test_dropout_acts_in_training_alone_and_on_the_embedding_too(small_model: GP
     assert torch.equal(dropped.eval()(ids), small_model(ids))
     dropped.drop.train()
     assert not torch.allclose(dropped(ids), small_model(ids))
+
+
+@pytest.mark.parametrize("vocab_size", [2, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
+def test_the_head_of_a_step_of_generation_is_the_head(vocab_size: int) -> None:
+    """In blocks of the embedding's rows, for few texts; the last block is seldom a whole one."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig.named("tiny", vocab_size=vocab_size, bos_token_id=0, n_ctx=8, n_embd=16))
+    for rows in (0, 1, FEW, FEW + 1):
+        hidden = torch.randn(rows, 16)
+        with torch.inference_mode():
+            exact = hidden.double() @ model.wte.weight.double().t()
+            for on in (True, False):
+                torch.testing.assert_close(model.explicit(on).logits(hidden).double(), exact, rtol=1e-6, atol=1e-6)

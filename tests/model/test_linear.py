@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from minigpt.model.linear import Linear
+from minigpt.model.linear import FEW, PARTS, Linear, linear, linear_fast
 
 
 def random_linear(n_in: int, n_out: int) -> Linear:
@@ -45,3 +45,15 @@ def test_an_input_that_is_no_contiguous_block_is_read_in_the_right_order() -> No
     linear = random_linear(3, 5)
     x = torch.randn(3, 4, 2, dtype=torch.float64).transpose(0, 2)
     torch.testing.assert_close(linear(x), x @ linear.weight + linear.bias, rtol=1e-12, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows=st.integers(0, 2 * FEW), n_in=st.integers(1, 4 * PARTS), n_out=st.integers(1, 5))
+def test_a_product_of_few_rows_is_that_of_many(rows: int, n_in: int, n_out: int) -> None:
+    """Below and above the number of rows that is split up, for any n_in that the parts divide or not."""
+    torch.manual_seed(rows)
+    x, W, b = torch.randn(rows, n_in), torch.randn(n_in, n_out), torch.randn(n_out)
+    with torch.inference_mode():
+        exact = linear(x.double(), W.double(), b.double())
+        for form in (linear, linear_fast):
+            torch.testing.assert_close(form(x, W, b).double(), exact, rtol=1e-6, atol=3e-6)

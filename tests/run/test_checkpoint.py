@@ -161,7 +161,7 @@ def test_a_save_that_fails_leaves_the_former_checkpoint(
             save_checkpoint(tmp_path, trainer)
     if caught.type is UserError:
         assert "No space left on device" in str(caught.value)
-        assert "step-00000001.pt is as it was" in str(caught.value)
+        assert "step-00000001.pt is unchanged" in str(caught.value)
     assert path_of(tmp_path, 1).read_bytes() == former
     assert checkpoints(tmp_path) == [path_of(tmp_path, 1)]
     resumed = new_trainer(seed=2)
@@ -198,7 +198,7 @@ def test_no_checkpoint_is_made_of_weights_that_are_no_numbers(tmp_path: Path) ->
     train(trainer, 1)
     with torch.no_grad():
         trainer.model.wpe.weight[3, 2] = torch.inf
-    with pytest.raises(UserError, match=r"After step 1 a weight is NaN or infinite.*step-00000000\.pt is as it was"):
+    with pytest.raises(UserError, match=r"After step 1 a weight is NaN or infinite.*step-00000000\.pt is unchanged"):
         save_checkpoint(tmp_path, trainer)
     assert checkpoints(tmp_path) == [path_of(tmp_path, 0)]
 

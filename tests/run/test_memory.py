@@ -7,8 +7,8 @@ from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
 from minigpt.learn.batches import collate
 from minigpt.learn.trainer import Recipe, Trainer, supervised_nll
-from minigpt.measure import memory
 from minigpt.measure.cost import activation_bytes, training_bytes
+from minigpt.run import memory
 from minigpt.text.examples import Example
 
 

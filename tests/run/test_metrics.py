@@ -81,7 +81,7 @@ def test_a_line_that_is_no_event_is_named(path: Path, line: str) -> None:
     path.write_bytes((whole + line).encode("latin-1"))
     assert len(read_metrics(path)) == 5
     path.write_bytes((line + "\n" + whole).encode("latin-1"))
-    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1 is not an event"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1 is not a valid event"):
         read_metrics(path)
 
 

@@ -24,24 +24,26 @@ def report(tmp_path: Path) -> Report:
 
 
 def step(number: int, grad_norm: float) -> StepReport:
-    return StepReport(number, loss=1.0, lr=0.1, grad_norm=grad_norm, supervised_tokens=1, tokens=1, pretraining=False)
+    return StepReport(
+        number, loss=1.0, lr=0.1, grad_norm=grad_norm, supervised_tokens=1, tokens=1, pretraining=False, seconds=1.0
+    )
 
 
-def test_a_spike_of_the_gradients_norm_is_told_and_logged(report: Report, capsys: pytest.CaptureFixture) -> None:
+def test_a_spike_of_the_gradient_norm_is_printed_and_logged(report: Report, capsys: pytest.CaptureFixture) -> None:
     """Against the median of the last steps, once enough of them are known; a spike does not make the next usual."""
     norms = [1000.0] + [1.0, 2.0, 3.0] * (RECENT // 3) + [2.0 * SPIKE, 2.1 * SPIKE, 2.0, 2.2 * SPIKE]
     for number, norm in enumerate(norms, start=1):
-        report.step(step(number, norm), seconds=1.0)
+        report.step(step(number, norm))
     spikes = [event["step"] for event in read_metrics(report.folder / "metrics.jsonl") if event.get("spike")]
     assert spikes == [len(norms) - 2, len(norms)]
-    told = [line for line in capsys.readouterr().out.splitlines() if "gradient's norm" in line]
-    assert len(told) == 2
-    assert f"step {len(norms) - 2}: the gradient's norm is {2.1 * SPIKE:.3g}" in told[0]
+    printed = [line for line in capsys.readouterr().out.splitlines() if "gradient's norm" in line]
+    assert len(printed) == 2
+    assert f"step {len(norms) - 2}: the gradient's norm is {2.1 * SPIKE:.3g}" in printed[0]
 
 
 def test_the_first_steps_are_no_spikes_whatever_they_are(report: Report) -> None:
     for number in range(1, RECENT // 2):
-        report.step(step(number, 10.0**number if number < 20 else 1e30), seconds=1.0)
+        report.step(step(number, 10.0**number if number < 20 else 1e30))
     assert not any(event.get("spike") for event in read_metrics(report.folder / "metrics.jsonl"))
 
 
