@@ -20,10 +20,10 @@ from minigpt.text.template import Message, Template, without_oldest_turn
 
 @dataclass
 class Options:
-    """Talk to a model that was taught to answer; /help lists what can be typed.
+    """Chat with a model that was trained on conversations; /help lists the commands.
 
-    When standard input is not a terminal, each line of it that is not blank is a user turn, and each answer is one
-    line of standard output, its line breaks written as \\n. Everything else then goes to standard error.
+    When standard input is not a terminal, each nonblank line of it is a user turn, and each answer is one line of
+    standard output, with newlines written as \\n. Everything else then goes to standard error.
     """
 
     model: str
@@ -31,15 +31,15 @@ class Options:
     system: str = ""
     """The system message, which the model reads before everything else."""
     template: str | None = None
-    """How the conversation is laid out; what the model was trained with if left out."""
+    """How the conversation is laid out; the template that the model was trained with if left out."""
     max_new_tokens: int = 256
     """The longest answer, in tokens."""
     temperature: float = 0.7
-    """What the scores are divided by before drawing; 0 always takes the best token."""
+    """The logits are divided by this before sampling; 0 always takes the most probable token."""
     top_k: int | None = None
-    """Draw among the k best tokens only."""
+    """Sample from the k most probable tokens only."""
     top_p: float | None = None
-    """Draw among the fewest best tokens whose probability reaches p."""
+    """Sample from the fewest most probable tokens whose total probability reaches p."""
     seed: int | None = None
     """The same seed gives the same answers to the same conversation."""
     device: Device = "auto"
@@ -50,37 +50,37 @@ class Options:
 
 
 HELP = """\
-/system TEXT   set the system message; /system alone takes it away
+/system TEXT   set the system message; /system alone removes it
 /reset         clear the conversation; the system message stays
-/undo          take the last question and its answer back
+/undo          remove the last question and its answer
 /save FILE     write the conversation as a line of JSON, which train --data reads
-/help          this list
-/quit          end, as Ctrl-D does
-Ctrl-C stops an answer. A blank before the slash makes an ordinary message of a line."""
+/help          show this list
+/quit          quit, as Ctrl-D does
+Ctrl-C stops an answer. A line with a space before the slash is an ordinary message."""
 COMMANDS = ("/system", "/reset", "/undo", "/save", "/help", "/quit")
-# An untrained model may write anything, and a terminal would obey some of it.
-UNSEEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+# An untrained model may write anything, including control characters that a terminal would act on.
+UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 @dataclass
 class Chat:
-    """A model, and the conversation with it: the system message if any, then user and assistant in turns."""
+    """A model and the conversation with it: the system message if any, then user and assistant in turn."""
 
     model: GPT
     template: Template
     options: Options
     system: str = ""
     turns: list[Message] = field(default_factory=list)
-    meter: str = ""  # how full the context was after the last answer, and what that made necessary
+    meter: str = ""  # how full the context was after the last answer, and what was left out or cut
     saved: set[Path] = field(default_factory=set)
 
     def conversation(self, turns: list[Message]) -> list[Message]:
         return [{"role": "system", "content": self.system}] * bool(self.system) + turns
 
     def prompt(self, messages: list[Message]) -> tuple[list[int], int]:
-        """The ids to answer from, and how many oldest turns had to be left out to keep room for the answer.
+        """The ids to generate from, and how many of the oldest turns were left out to make room for the answer.
 
-        They begin what training would have built from the messages that are kept. UserError if the system message
+        They are a prefix of what training would build from the messages that are kept. UserError if the system message
         and the last question alone leave no room.
         """
         n_ctx = self.model.config.n_ctx
@@ -90,13 +90,13 @@ class Chat:
             messages, left_out = shorter, left_out + 1
             ids = self.template.prompt(messages)
         if len(ids) >= n_ctx:
-            raise UserError(f"That makes {len(ids):,} tokens, and the context holds {n_ctx:,}; say it in fewer words.")
+            raise UserError(f"That makes {len(ids):,} tokens, and the context holds {n_ctx:,}; make it shorter.")
         return ids, left_out
 
     def ask(self, text: str) -> Iterator[str]:
-        """The answer to `text`, piece by piece; as much of it as was given joins the conversation."""
-        asked = [*self.turns, {"role": "user", "content": text}]
-        ids, left_out = self.prompt(self.conversation(asked))
+        """Yield the answer to `text`, piece by piece; what was generated of it is added to the conversation."""
+        turns = [*self.turns, {"role": "user", "content": text}]
+        ids, left_out = self.prompt(self.conversation(turns))
         options, n_ctx = self.options, self.model.config.n_ctx
         new: list[int] = []
 
@@ -106,7 +106,7 @@ class Chat:
             options.max_new_tokens,
             Sampling(options.temperature, options.top_k, options.top_p),
             stop=self.template.tokenizer.control.values(),
-            seed=None if options.seed is None else options.seed + len(asked),
+            seed=None if options.seed is None else options.seed + len(turns),
         )
         answer = ""
         try:
@@ -114,19 +114,19 @@ class Chat:
                 answer += piece
                 yield piece
         finally:
-            if answer:  # an empty message would be no turn
-                self.turns = [*asked, {"role": "assistant", "content": answer}]
+            if answer:  # an empty message is not a valid turn
+                self.turns = [*turns, {"role": "assistant", "content": answer}]
             used = len(ids) + len(new)
             self.meter = f"{min(used, n_ctx):,} of {n_ctx:,} tokens"
             if left_out:
-                self.meter += f"; the model no longer sees the first {left_out} of {len(asked) // 2 + 1} questions"
+                self.meter += f"; the model no longer sees the first {left_out} of {len(turns) // 2 + 1} questions"
             if used > n_ctx:
                 self.meter += "; the context is full, the answer was cut"
             elif len(new) == options.max_new_tokens:
                 self.meter += "; the answer was cut at --max-new-tokens"
 
-    def obey(self, line: str) -> str:
-        """Do what a line that begins with a slash says, and say what was done. EOFError for /quit."""
+    def run_command(self, line: str) -> str:
+        """Run a line that begins with a slash; return what was done. EOFError for /quit."""
         name, _, rest = line.partition(" ")
         rest = rest.strip()
         match name:
@@ -142,20 +142,20 @@ class Chat:
                 return "Conversation cleared."
             case "/undo":
                 if not self.turns:
-                    raise UserError("There is nothing to take back.")
+                    raise UserError("There is nothing to undo.")
                 *self.turns, question, _ = self.turns
-                return f"Taken back: {question['content']}"
+                return f"Removed: {question['content']}"
             case "/save":
                 return self.save(rest)
         near = difflib.get_close_matches(name, COMMANDS, n=1)
-        guess = f"did you mean {near[0]}?" if near else "/help lists those there are."
+        guess = f"did you mean {near[0]}?" if near else "/help lists the commands."
         raise UserError(f"There is no command {name}; {guess}")
 
     def save(self, name: str) -> str:
-        """Write the whole conversation, left-out turns included; never over a file that was there before."""
+        """Write the whole conversation, left-out turns included; an existing file is never overwritten."""
         path = Path(name).expanduser()
         if not name:
-            raise UserError("/save needs a file's name.")
+            raise UserError("/save needs a file name.")
         if not self.turns:
             raise UserError("There is nothing to save yet.")
         line = json.dumps({"messages": self.conversation(self.turns)}, ensure_ascii=False)
@@ -163,7 +163,7 @@ class Chat:
             with path.open("w" if path in self.saved else "x", encoding="utf-8") as file:
                 file.write(line + "\n")
         except FileExistsError:
-            raise UserError(f"{path} is there already; choose another name.") from None
+            raise UserError(f"{path} already exists; choose another name.") from None
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.") from None
         self.saved.add(path)
@@ -186,21 +186,21 @@ def main(options: Options) -> None:
 
 
 def at_terminal(chat: Chat) -> None:
-    """A question at the prompt, the answer as it is drawn, the context's meter, until /quit or Ctrl-D."""
-    with contextlib.suppress(ImportError):  # Windows has none, and edits lines by itself
+    """Read questions at a prompt, print each answer as it is generated and the context used; until /quit or Ctrl-D."""
+    with contextlib.suppress(ImportError):  # Windows has none; its console edits lines itself
         import readline  # noqa: F401 - importing it gives `input` its editing and history
-    print(f"{chat.options.model}, template {chat.template.name}. /help lists the commands, /quit ends.")
+    print(f"{chat.options.model}, template {chat.template.name}. /help lists the commands, /quit quits.")
     while True:
         try:
             line = input("you> ")
             if line.startswith("/"):
-                print(chat.obey(line))
+                print(chat.run_command(line))
             elif line.strip():
                 print_answer(chat, line)
         except UserError as error:
             print(error)
         except KeyboardInterrupt:
-            print("\n(Ctrl-C stops an answer; /quit or Ctrl-D ends.)")
+            print("\n(Ctrl-C stops an answer; /quit or Ctrl-D quits.)")
         except EOFError:
             print()
             return
@@ -209,10 +209,10 @@ def at_terminal(chat: Chat) -> None:
 def print_answer(chat: Chat, text: str) -> None:
     with contextlib.closing(chat.ask(text)) as pieces:
         try:
-            first = next(pieces, "(The model has nothing to say; the question is not kept.)")
-            print("model> ", first.translate(UNSEEN), sep="", end="", flush=True)
+            first = next(pieces, "(The answer is empty; the question is not kept.)")
+            print("model> ", first.translate(UNPRINTABLE), sep="", end="", flush=True)
             for piece in pieces:
-                print(piece.translate(UNSEEN), end="", flush=True)
+                print(piece.translate(UNPRINTABLE), end="", flush=True)
             print()
         except KeyboardInterrupt:
             print(" (stopped)")
@@ -220,13 +220,13 @@ def print_answer(chat: Chat, text: str) -> None:
 
 
 def line_by_line(chat: Chat) -> None:
-    """A question a line in, an answer a line out. Status 2 at the end if a line could not be done."""
+    """One question per input line, one answer per output line; exit status 2 if any line failed."""
     failed = False
     for line in sys.stdin:
         text = line.rstrip("\r\n")
         try:
             if text.startswith("/"):
-                print(chat.obey(text), file=sys.stderr)
+                print(chat.run_command(text), file=sys.stderr)
             elif text.strip():
                 try:
                     for piece in chat.ask(text):

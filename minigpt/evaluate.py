@@ -1,4 +1,4 @@
-"""`python -m minigpt.evaluate --model RUN`: perplexity on answers and exact match. Read with lesson 14."""
+"""`python -m minigpt.evaluate --model RUN`: perplexity of the responses and exact match. Read with lesson 14."""
 
 import json
 from dataclasses import dataclass
@@ -19,35 +19,35 @@ from minigpt.text.template import Template
 
 @dataclass
 class Options:
-    """Measure a model on conversations: how surprised it is by the right answers, and how often it gives them.
+    """Evaluate a model on conversations: perplexity of the reference responses, and exact match.
 
-    Beside it stand what it began as before its training, and the one answer that is right most often. Every figure
-    comes with its 95 % interval, by bootstrap over the conversations.
+    Baselines: the untrained model and the most frequent answer. Every figure has a 95% interval, by bootstrap over the
+    conversations.
     """
 
     model: str | None = None
     """A run's folder, a model's folder, or the name of an official size."""
     compare: tuple[str, str] | None = None
-    """Two of them in place of --model, measured on the same rows; their difference gets a paired interval."""
+    """Two models instead of --model, measured on the same rows; their difference gets a paired interval."""
     data: tuple[str, ...] = ("builtin",)
     """Files, hf:owner/name[:config][:split], or builtin, the built-in test split."""
     template: str | None = None
-    """How a conversation is laid out; what the model was trained with if left out."""
+    """How a conversation is laid out; the template that the model was trained with if left out."""
     max_length: int | None = None
-    """T_max, the tokens of a conversation; the model's context if left out."""
+    """T_max, the most tokens of a conversation; the model's context if left out."""
     limit: int | None = None
-    """Only the first so many conversations."""
+    """Use only the first N conversations."""
     answers: bool = True
-    """Also answer them, greedily, and count the exact matches (and GSM8K's right numbers)."""
+    """Also answer them, greedily, and count the exact matches (and GSM8K's correct numbers)."""
     batch_size: int = 32
-    """Conversations read side by side; it changes the time taken, not the figures."""
+    """Conversations in a batch; it changes the time taken, not the figures."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
     math: Math = "auto"
     """explicit runs each formula as it is written out, fast runs torch's kernels; auto is explicit at size tiny and
     fast at the official sizes."""
     json: Path | None = None
-    """Write the figures into this file too, and what was answered into a .predictions.jsonl beside it."""
+    """Also write the figures to this file, and the answers to a .predictions.jsonl beside it."""
 
 
 HEADINGS = {
@@ -63,7 +63,7 @@ def main(options: Options) -> None:
     if options.batch_size < 1 or (options.limit is not None and options.limit < 1):
         raise UserError("--batch-size and --limit must be above 0.")
     if (options.model is None) == (options.compare is None):
-        raise UserError("--model or --compare is needed, and only one of them; --help says what they take.")
+        raise UserError("Give either --model or --compare; --help says what they take.")
     folders = [model_folder(name) for name in options.compare or (options.model,)]
     if len({str(folder) for folder in folders}) < len(folders):
         raise UserError(f"--compare names {folders[0]} twice.")
@@ -85,33 +85,33 @@ def main(options: Options) -> None:
     if options.answers:
         trivial = most_frequent_answer(rows)
         baselines[f"always {trivial.answers[0]!r}"] = trivial
-    print(f"{len(rows):,} conversations; 95 % intervals in brackets\n{table(models | baselines)}")
-    told = {"rows": len(rows), "baselines": {name: one.as_json() for name, one in baselines.items()}}
+    print(f"{len(rows):,} conversations; 95% intervals in parentheses\n{table(models | baselines)}")
+    report = {"rows": len(rows), "baselines": {name: one.as_json() for name, one in baselines.items()}}
     if len(folders) == 1:
-        told |= next(iter(models.values())).as_json()
+        report |= next(iter(models.values())).as_json()
     else:
         gaps = difference(*models.values())
-        if tokenizers[0] != tokenizers[1]:  # a loss a token compares nothing where the tokens are others
+        if tokenizers[0] != tokenizers[1]:  # losses per token cannot be compared between different tokens
             del gaps["loss"]
-        told |= {
+        report |= {
             "models": {name: one.as_json() for name, one in models.items()},
             "difference": {name: dict(zip(("value", "low", "high"), gap, strict=True)) for name, gap in gaps.items()},
         }
-        print(f"the second less the first: {'; '.join(gap_in_words(name, gap) for name, gap in gaps.items())}")
+        print(f"second minus first: {'; '.join(gap_in_words(name, gap) for name, gap in gaps.items())}")
     if options.answers:
         for name, one in models.items():
             print(f"{name}:\n{exact_match(rows, one.answers)}")
     if options.json:
-        write(options.json, told, rows, models | baselines)
+        write(options.json, report, rows, models | baselines)
 
 
 def measured(options: Options, model: GPT, template: Template, rows: list[Conversation], name: str) -> Evaluation:
-    """`evaluate`, with what had to be cut so that the rows fit said."""
+    """Run `evaluate`, and print what was dropped or cut so that the rows fit."""
     template.check(model.config.tokens)
     n_ctx = model.config.n_ctx
-    fitted = encode_within(rows, template, min(options.max_length or n_ctx, n_ctx))
-    result = evaluate(model, template, rows, fitted, options.batch_size, options.answers)
-    print(f"{name}: {sum(count for _, count in result.losses):,} answer tokens ({fitted})")
+    encoded = encode_within(rows, template, min(options.max_length or n_ctx, n_ctx))
+    result = evaluate(model, template, rows, encoded, options.batch_size, options.answers)
+    print(f"{name}: {sum(count for _, count in result.losses):,} supervised tokens ({encoded})")
     return result
 
 
@@ -131,22 +131,22 @@ def in_words(name: str, figure: Figure) -> str:
 
 
 def gap_in_words(name: str, gap: Figure) -> str:
-    """A loss in nats a token; shares in points of a hundred."""
+    """A loss in nats per token; shares in percentage points."""
     if name == "loss":
         return "{} {:+.4f} ({:+.4f} to {:+.4f})".format(HEADINGS[name], *gap)
     return "{} {:+.1f} points ({:+.1f} to {:+.1f})".format(HEADINGS[name], *(100 * share for share in gap))
 
 
-def write(path: Path, told: dict, rows: list[Conversation], sides: dict[str, Evaluation]) -> None:
+def write(path: Path, report: dict, rows: list[Conversation], sides: dict[str, Evaluation]) -> None:
     beside = path.with_suffix(".predictions.jsonl")
-    made = {name: side.row_by_row() for name, side in sides.items()}
+    predictions = {name: side.row_by_row() for name, side in sides.items()}
     lines = [
         {"source": row.source, "kind": row.kind, "messages": row.messages[:-1], "wanted": wanted(row)}
-        | {"predictions": {name: of_rows[i] for name, of_rows in made.items()}}
+        | {"predictions": {name: of_rows[i] for name, of_rows in predictions.items()}}
         for i, row in enumerate(rows)
     ]
     try:
-        path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         beside.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{error.filename} cannot be written: {error.strerror}.") from None

@@ -1,4 +1,4 @@
-"""`python -m minigpt.view`: what is learned from, token by token, and how long it is. Read with lesson 11."""
+"""`python -m minigpt.view`: which tokens are trained on, and how long the rows are. Read with lesson 11."""
 
 import json
 import sys
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from statistics import mean, median
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
 from tqdm import tqdm
 
 from minigpt import command
@@ -24,7 +25,7 @@ from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 @dataclass
 class Options:
-    """Show what a model would learn from: a few rows token by token, and how long all of them are."""
+    """Show what a model would be trained on: a few rows token by token, and how long all of them are."""
 
     data: tuple[str, ...] = ("builtin",)
     """Files, hf:owner/name[:config][:split], or builtin."""
@@ -33,40 +34,40 @@ class Options:
     tokenizer: str = "bytes"
     """bytes, gpt2 or a folder."""
     max_length: int | None = None
-    """T_max, the tokens of a conversation; the context of tiny for bytes, else GPT-2's, if left out."""
+    """T_max, the most tokens of a conversation; if left out, tiny's context for bytes, else GPT-2's."""
     supervise: Literal["response", "all"] = "response"
-    """Learn from the assistants' answers only, or from every token."""
+    """Train on the assistant's responses only, or on every token."""
     rows: int = 3
     """How many rows to show, from the first on."""
     ids: bool = False
-    """Show each token on a line of its own: its place, its id, whether it is learned, its text."""
-    colour: Literal["auto", "always", "never"] = "auto"
-    """Colours, or where there are none brackets around what is learned; auto colours a terminal."""
+    """Show one token per line: its position, its id, whether it is supervised, its text."""
+    color: Annotated[Literal["auto", "always", "never"], tyro.conf.arg(aliases=["--colour"])] = "auto"
+    """Color supervised tokens, or bracket them if color is off; auto uses color in a terminal."""
     skip_bad: bool = False
-    """Go on without the rows that cannot be learned from, and count them."""
+    """Leave out unusable rows instead of stopping, and count them."""
     plot: Path | None = None
-    """Draw the histograms of the lengths into this file."""
+    """Draw histograms of the lengths into this file."""
     to_chatml: Path | None = None
-    """Write every conversation as ChatML text, {"text": ...} a line, into this new file; nothing is shown then."""
+    """Write every conversation as ChatML text, one {"text": ...} per line, to this new file, and show nothing."""
 
 
-# Of the two shades, neighbours have different ones, so that each token's border is seen.
-LEARNED, READ, CONTROL, END = ("\033[1;32m", "\033[1;36m"), ("\033[39m", "\033[90m"), "\033[7m", "\033[0m"
+# Two shades of each color alternate, so that the border between two tokens is visible.
+SUPERVISED, CONTEXT, CONTROL, END = ("\033[1;32m", "\033[1;36m"), ("\033[39m", "\033[90m"), "\033[7m", "\033[0m"
 LEGEND = {
-    True: f"{LEARNED[0]}learned{END} {LEARNED[1]}from{END}, {READ[0]}only{END} {READ[1]}read{END}, "
-    f"{CONTROL}control tokens{END} reversed; two shades show where a token ends",
-    False: "[[learned from]], the rest only read",
+    True: f"{SUPERVISED[0]}supervised{END} {SUPERVISED[1]}tokens{END}, {CONTEXT[0]}context{END} {CONTEXT[1]}only{END}, "
+    f"{CONTROL}control tokens{END} reversed; two shades alternate from token to token",
+    False: "[[supervised]], the rest is context only",
 }
 
 
 def main(options: Options) -> None:
     if options.rows < 0 or (options.max_length is not None and options.max_length < 1):
         raise UserError("--rows must be 0 or more, --max-length above 0.")
-    sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows that it cannot
+    sys.stdout.reconfigure(errors="replace")  # a character that the terminal cannot encode becomes "?"
     bad: list[BadRow] = []
     conversations = read_conversations(data_names(options.data, "train"), bad if options.skip_bad else None)
     if not conversations:
-        raise UserError(f"{', '.join(options.data)} holds no usable row; without --skip-bad the reasons are shown.")
+        raise UserError(f"{', '.join(options.data)}: no usable row; without --skip-bad the reasons are shown.")
     if options.to_chatml:
         convert(conversations, options.to_chatml)
     else:
@@ -81,7 +82,7 @@ def convert(conversations: list[Conversation], out: Path) -> None:
             for conversation in conversations:
                 file.write(json.dumps({"text": chatml_text(conversation.messages)}, ensure_ascii=False) + "\n")
     except FileExistsError:
-        raise UserError(f"{out} is there already; choose another name.") from None
+        raise UserError(f"{out} already exists; choose another name.") from None
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror}.") from None
     print(f"{len(conversations):,} conversations as ChatML text in {out}")
@@ -91,13 +92,13 @@ def show(options: Options, conversations: list[Conversation]) -> None:
     tokenizer = load_tokenizer(options.tokenizer)
     template = load_template(options.template, tokenizer)
     t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
-    colour = options.colour == "always" or (options.colour == "auto" and sys.stdout.isatty())
+    color = options.color == "always" or (options.color == "auto" and sys.stdout.isatty())
     refused: list[BadRow] = []
     shown = encode_within(conversations[: options.rows], template, t_max, options.supervise, refused).examples
     if shown and not options.ids:
-        print(LEGEND[colour], end="\n\n")
+        print(LEGEND[color], end="\n\n")
     for example in shown:
-        lines = table if options.ids else in_brackets if not colour else coloured
+        lines = table if options.ids else in_brackets if not color else colored
         print(f"{example.source}, {len(example.ids)} tokens:")
         print(lines(tokenizer, example.ids, example.supervised), end="\n\n")
     for row in refused:
@@ -106,28 +107,28 @@ def show(options: Options, conversations: list[Conversation]) -> None:
 
 
 def statistics(conversations: list[Conversation], template: Template, t_max: int, options: Options) -> str:
-    """N_Q, N_A and the lengths of the rows, and what fitting into T_max would do; --plot draws them."""
+    """N_Q, N_A and the lengths of the rows, and what T_max would drop or cut; --plot draws them."""
     refused: list[BadRow] = []
     progress = tqdm(conversations, desc="counting", unit="row", leave=False)
     counted = lengths(progress, template.tokenizer)
-    laid_out = [template.encode(conversation.messages) for conversation in conversations]
-    rows = [len(ids) for ids, _ in laid_out]
-    learned = sum(rows) if options.supervise == "all" else sum(sum(supervised) for _, supervised in laid_out)
-    fitted = encode_within(conversations, template, t_max, bad=refused)
+    sequences = [template.encode(conversation.messages) for conversation in conversations]
+    rows = [len(ids) for ids, _ in sequences]
+    supervised = sum(rows) if options.supervise == "all" else sum(sum(mask) for _, mask in sequences)
+    encoded = encode_within(conversations, template, t_max, bad=refused)
     N_Q, N_A = counted.totals
     lines = [
         f"{len(rows):,} conversations; tokens {template.tokenizer.name}, template {template.name}",
-        f"{'':<28}{'sum':>12}{'mean':>9}{'median':>9}{'max':>7}",
-        summary("asked, N_Q", N_Q, counted.asked),
-        summary("answered, N_A", N_A, counted.answered),
-        summary("rows as laid out", sum(rows), rows),
-        f"learned from: {learned:,} tokens, {learned / sum(rows):.1%} of those laid out",
-        f"T_max {t_max}: {sum(n > t_max for n in rows):,} rows are longer; {fitted}"
-        + f", {len(refused):,} rows refused, no token of their answer fits" * bool(refused),
+        f"{'':<30}{'sum':>12}{'mean':>9}{'median':>9}{'max':>7}",
+        summary("prompt tokens, N_Q", N_Q, counted.prompt),
+        summary("response tokens, N_A", N_A, counted.response),
+        summary("full sequences (with template)", sum(rows), rows),
+        f"trained on: {supervised:,} tokens, {supervised / sum(rows):.1%} of the full sequences",
+        f"T_max {t_max}: {sum(n > t_max for n in rows):,} rows are longer; {encoded}"
+        + f", {len(refused):,} rows refused, no token of their response fits" * bool(refused),
     ]
     if options.plot:
         try:
-            draw_lengths(counted.asked, counted.answered, rows, t_max, options.plot)
+            draw_lengths(counted.prompt, counted.response, rows, t_max, options.plot)
         except (OSError, ValueError) as error:
             raise UserError(f"{options.plot} cannot be written: {error}.") from None
         lines.append(f"histograms in {options.plot}")
@@ -135,42 +136,42 @@ def statistics(conversations: list[Conversation], template: Template, t_max: int
 
 
 def summary(name: str, total: int, counts: list[int]) -> str:
-    return f"{name:<28}{total:>12,}{mean(counts):>9.1f}{median(counts):>9.1f}{max(counts):>7,}"
+    return f"{name:<30}{total:>12,}{mean(counts):>9.1f}{median(counts):>9.1f}{max(counts):>7,}"
 
 
 def spans(tokenizer: Tokenizer, ids: list[int], supervised: list[bool]) -> Iterator[tuple[str, bool, bool]]:
-    """Text by text, whether it is learned, and whether it is a control token; the tokens that share a character, or a
-    control token, make one text."""
+    """Pieces of text, each with whether it is supervised and whether it is a control token. The tokens that share a
+    character make one piece; so does a control token."""
     control = {token: name for name, token in tokenizer.control.items()}
-    for learned, pairs in groupby(zip(ids, supervised, strict=True), key=lambda pair: pair[1]):
+    for is_supervised, pairs in groupby(zip(ids, supervised, strict=True), key=lambda pair: pair[1]):
         for special, group in groupby((token for token, _ in pairs), key=control.__contains__):
             for piece in (control[t] for t in group) if special else tokenizer.pieces(group):
-                yield printable(piece), learned, special
+                yield printable(piece), is_supervised, special
 
 
-def coloured(tokenizer: Tokenizer, ids: list[int], supervised: list[bool]) -> str:
+def colored(tokenizer: Tokenizer, ids: list[int], supervised: list[bool]) -> str:
     return "".join(
-        f"{(LEARNED if learned else READ)[i % 2]}{CONTROL if special else ''}{text}{END}"
-        for i, (text, learned, special) in enumerate(spans(tokenizer, ids, supervised))
+        f"{(SUPERVISED if is_supervised else CONTEXT)[i % 2]}{CONTROL if special else ''}{text}{END}"
+        for i, (text, is_supervised, special) in enumerate(spans(tokenizer, ids, supervised))
     )
 
 
 def in_brackets(tokenizer: Tokenizer, ids: list[int], supervised: list[bool]) -> str:
     runs = groupby(spans(tokenizer, ids, supervised), key=lambda span: span[1])
-    texts = ((learned, "".join(text for text, _, _ in run)) for learned, run in runs)
-    return "".join(f"[[{text}]]" if learned else text for learned, text in texts)
+    texts = ((is_supervised, "".join(text for text, _, _ in run)) for is_supervised, run in runs)
+    return "".join(f"[[{text}]]" if is_supervised else text for is_supervised, text in texts)
 
 
 def table(tokenizer: Tokenizer, ids: list[int], supervised: list[bool]) -> str:
     rows = enumerate(zip(ids, supervised, strict=True))
     return "\n".join(
-        f"{t:>6}{token:>8}  {'learned' if learned else 'read':<9}{spelled(tokenizer.token_bytes(token))}"
-        for t, (token, learned) in rows
+        f"{t:>6}{token:>8}  {'supervised' if is_supervised else 'context':<12}{quoted(tokenizer.token_bytes(token))}"
+        for t, (token, is_supervised) in rows
     )
 
 
-def spelled(token: bytes) -> str:
-    """As Python writes it: text, or bytes where a character is not whole."""
+def quoted(token: bytes) -> str:
+    """The token as a Python literal: text, or bytes if it is only part of a character."""
     try:
         return repr(token.decode())
     except UnicodeDecodeError:
@@ -178,7 +179,7 @@ def spelled(token: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """What a terminal would obey is spelled as in Python; a line break is both seen and done."""
+    """Control characters escaped as in Python; a newline is shown as a symbol and still breaks the line."""
     return "\u23ce\n".join(map(on_one_line, text.split("\n")))
 
 

@@ -1,1 +1,1 @@
-"""How good, and how big."""
+"""Quality and cost: perplexity, accuracy, intervals, gradients, memory, operations, a peer."""

@@ -1,4 +1,4 @@
-"""How many tasks are answered exactly. Read with lesson 14."""
+"""Exact match of generated answers. Read with lesson 14."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ def answer(
     batch_size: int = 64,
     progress: Callable[[int], object] = lambda done: None,
 ) -> list[str]:
-    """The greedy answer to each conversation, all of which end with the user. `progress` hears how many are done."""
+    """The greedy answer to each conversation, all of which end with the user. `progress` gets the number finished."""
     prompts = [template.prompt(messages) for messages in conversations]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # prompts of similar length pad little
     answers = [""] * len(prompts)
@@ -36,43 +36,43 @@ def answer(
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Exact matches and totals of each kind of task."""
+    """Exact matches and totals per kind of task."""
 
     right: dict[str, int]
-    asked: dict[str, int]
+    total: dict[str, int]
 
     @property
     def overall(self) -> float:
-        return sum(self.right.values()) / max(1, sum(self.asked.values()))  # eq 14.2
+        return sum(self.right.values()) / max(1, sum(self.total.values()))  # eq 14.2
 
     @property
     def by_kind(self) -> dict[str, float]:
-        return {kind: self.right[kind] / asked for kind, asked in self.asked.items()}
+        return {kind: self.right[kind] / total for kind, total in self.total.items()}
 
     def __str__(self) -> str:
-        rows = [(kind, share, self.asked[kind]) for kind, share in self.by_kind.items()]
+        rows = [(kind, share, self.total[kind]) for kind, share in self.by_kind.items()]
         if len(rows) != 1:
-            rows.append(("all", self.overall, sum(self.asked.values())))
-        return "\n".join(f"  {kind:<24}{share:>7.1%} of {asked}" for kind, share, asked in rows)
+            rows.append(("all", self.overall, sum(self.total.values())))
+        return "\n".join(f"  {kind:<24}{share:>7.1%} of {total}" for kind, share, total in rows)
 
 
 def exact_match(conversations: Sequence[Conversation], answers: Sequence[str]) -> Accuracy:
-    """Compare each answer with its conversation's last message."""
+    """Count the answers that equal their conversation's last message, by kind of task."""
     kinds = sorted({conversation.kind for conversation in conversations})
-    right, asked = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0)
+    right, total = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0)
     for conversation, given in zip(conversations, answers, strict=True):
-        asked[conversation.kind] += 1
+        total[conversation.kind] += 1
         right[conversation.kind] += given == wanted(conversation)
-    return Accuracy(right, asked)
+    return Accuracy(right, total)
 
 
 def wanted(conversation: Conversation) -> str:
-    """The right answer: what the assistant says last."""
+    """The reference answer: the assistant's last message."""
     return conversation.messages[-1]["content"]
 
 
 def gsm8k_number(text: str) -> str | None:
-    """The final number of a worked answer, by the official rule (openai/grade-school-math, dataset.py): what stands
-    behind the first "#### ", without its commas; None where the format is missed. Two are equal as text alone."""
+    """The final number of a worked answer, by the official rule (openai/grade-school-math, dataset.py): the text after
+    the first "#### ", without commas; None if the format is not followed. Numbers are compared as text."""
     found = GSM8K_ANSWER.search(text)
     return found[1].strip().replace(",", "") if found else None

@@ -1,11 +1,11 @@
-"""What a model costs in bytes and operations. Read with lesson 10."""
+"""Memory and operations of a model. Read with lesson 10."""
 
 from minigpt.config import GPTConfig
 from minigpt.learn.loss import CHUNK_BYTES
 
 
 def training_bytes(config: GPTConfig) -> int:
-    """Weights, gradients and Adam's two moments, 4 bytes each: 16 bytes a parameter, before any activation.
+    """Weights, gradients and Adam's two moments, 4 bytes each: 16 bytes per parameter, without activations.
 
     Document B 7.1's "6-12 GB" for 1.5 billion parameters are the weights with some activations; this makes it 25 GB.
     bfloat16 autocast, as used here, keeps all four in float32.
@@ -14,13 +14,13 @@ def training_bytes(config: GPTConfig) -> int:
 
 
 def activation_bytes(config: GPTConfig, rows: int, T: int, supervised: int, explicit: bool) -> int:
-    """What a micro-batch of `rows` rows of T tokens holds between its forward and its backward pass, in float32.
+    """Bytes kept between the forward and backward pass of a micro-batch of `rows` rows of T tokens, in float32.
 
-    Of each token, layer and channel torch's kernels keep 16 numbers: of attention its input, the norm's output, q, k, v
-    and their mix, of the MLP its input, the norm's output and twice its width of 4. The explicit formulas keep 33, and
-    the T weights of each head; the last layer's MLP keeps its share at the supervised tokens only. The logits are there
-    three times while their gradient is made: those of a chunk beside the gradient of the embedding, or, explicitly,
-    those of every supervised token.
+    Per token, layer and channel torch's kernels keep 16 numbers: in attention the input, the norm's output, q, k, v
+    and the weighted sum; in the MLP the input, the norm's output and twice the hidden layer, 4 wide. The explicit
+    formulas keep 33, and each head's T weights; the last layer's MLP keeps its part at the supervised tokens only. The
+    logits exist three times while their gradient is computed: those of one chunk, beside the embedding's gradient, or
+    in the explicit form those of every supervised token.
     """
     tokens, V, C = rows * T, config.vocab_size, config.n_embd
     kept = (33 * C + config.n_head * T if explicit else 16 * C) * tokens * config.n_layer
@@ -34,24 +34,24 @@ def activation_bytes(config: GPTConfig, rows: int, T: int, supervised: int, expl
 
 
 def forward_flops(config: GPTConfig, T: int) -> int:
-    """Operations (a multiply-add is two) to read T tokens and score each: O(L T^2 C + L T C^2) (document B 8, which
+    """Operations (a multiply-add is two) of a forward pass over T tokens: O(L T^2 C + L T C^2) (document B 8, which
     names the first term only).
 
-    The matrix products take 24 C^2 a token and layer; attention's scores and sums 4 T C, of which the causal mask
-    needs half; the head 2 C V.
+    Per token and layer, the matrix products take 24 C^2, attention's scores and sums 4 T C, of which the causal mask
+    needs half; the head takes 2 C V per token.
     """
     C, L, V = config.n_embd, config.n_layer, config.vocab_size
     return T * (L * (24 * C * C + 2 * T * C) + 2 * C * V)  # eq 10.2
 
 
 def training_flops(config: GPTConfig, T: int) -> int:
-    """A backward pass costs two forward passes: one for the inputs' gradients, one for the weights'."""
+    """Operations of a forward and a backward pass, which costs two forward passes: gradients of inputs and weights."""
     return 3 * forward_flops(config, T)
 
 
 def generation_bytes(config: GPTConfig) -> int:
-    """What has to be read from memory to draw one token for each of a few texts: every weight, 4 bytes each.
+    """Bytes read from memory in one decoding step of a few texts: every weight, 4 bytes each.
 
-    Of the positions' table one row is read; `wte` is read whole, as the head.
+    Only one row of `wpe` is read; `wte` is read whole, as the head.
     """
     return 4 * (config.parameter_count - config.n_ctx * config.n_embd)

@@ -1,4 +1,4 @@
-"""One model, or none at all, measured row by row, and two of them on the same rows. Read with lesson 14."""
+"""Evaluate a model or a baseline per conversation, and compare two on the same rows. Read with lesson 14."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,17 +23,17 @@ Figure = tuple[float, float, float]  # a figure with both ends of its 95 % inter
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured on each row; every figure is the sum of one column over the sum of another."""
+    """Measurements of each row; every figure is the sum of one column divided by the sum of another."""
 
     conversations: Sequence[Conversation]
-    losses: Sequence[tuple[float, int]] = ()  # the NLL of the learned tokens and their number
+    losses: Sequence[tuple[float, int]] = ()  # the NLL of the supervised tokens and their number
     answers: Sequence[str] = ()
 
     @cached_property
     def columns(self) -> dict[str, Float[np.ndarray, "n 2"]]:
-        """Of each figure, what is summed above and what below, row by row.
+        """Numerator and denominator of each figure, row by row.
 
-        GSM8K's rule is applied where every right answer has its format; the format's own rate stands beside it.
+        GSM8K's rule is applied if every reference answer has its format; how often answers have it is another figure.
         """
         found: dict[str, Sequence[tuple[float, float]]] = {}
         if self.losses:
@@ -49,7 +49,7 @@ class Evaluation:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """Every figure of `columns` with its bootstrap interval over the rows; perplexity is exp of the loss's."""
+        """Every figure of `columns` with its bootstrap interval over the rows; perplexity is exp of the loss."""
         figures = {name: with_interval(ratio, rows) for name, rows in self.columns.items()}
         if "loss" in figures:
             low_to_high = tuple(perplexity(loss) for loss in figures["loss"])
@@ -57,7 +57,7 @@ class Evaluation:
         return figures
 
     def row_by_row(self) -> list[dict]:
-        """Of each row: the NLL of its learned tokens and their number, the answer given, and whether it is right."""
+        """Per row: the NLL of its supervised tokens and their number, the answer, and whether it is right."""
         rows: list[dict] = [{} for _ in self.conversations]
         for row, (nll, count) in zip(rows, self.losses, strict=False):
             row |= {"nll": nll, "supervised_tokens": count}
@@ -70,15 +70,15 @@ class Evaluation:
         return rows
 
     def as_json(self) -> dict:
-        """The figures under their names, the intervals beside them."""
-        told = {}
+        """The figures by name, each with its interval."""
+        report = {}
         for name, (value, low, high) in self.figures.items():
-            told |= {name: value, f"{name}_interval": [low, high]}
+            report |= {name: value, f"{name}_interval": [low, high]}
         if self.losses:
-            told["supervised_tokens"] = sum(count for _, count in self.losses)
+            report["supervised_tokens"] = sum(count for _, count in self.losses)
         if self.answers:
-            told["accuracy_by_kind"] = exact_match(self.conversations, self.answers).by_kind
-        return told
+            report["accuracy_by_kind"] = exact_match(self.conversations, self.answers).by_kind
+        return report
 
 
 def ratio(sums: Float[np.ndarray, "*draws 2"]) -> Float[np.ndarray, "*draws"]:
@@ -95,31 +95,31 @@ def with_interval(statistic: Callable, rows: Float[np.ndarray, "n k"]) -> Figure
 
 
 def difference(first: Evaluation, second: Evaluation) -> dict[str, Figure]:
-    """By how much each figure of the second exceeds the first's on the same rows, with the paired interval."""
+    """Second minus first for each figure, on the same rows, with the paired interval."""
     a, b = first.columns, second.columns
     return {name: with_interval(gap, np.concatenate([a[name], b[name]], axis=1)) for name in a if name in b}
 
 
 def evaluate(
-    model: GPT, template: Template, rows: Sequence[Conversation], fitted: Encoded, batch_size: int, answering: bool
+    model: GPT, template: Template, rows: Sequence[Conversation], encoded: Encoded, batch_size: int, answering: bool
 ) -> Evaluation:
-    """The model's losses on `rows` as `fitted`, and its greedy answers, no longer than the longest right one."""
+    """The model's losses on `rows`, as `encoded`, and its greedy answers, cut just past the longest reference."""
     with tqdm(total=len(rows), desc="reading", unit="row", leave=False) as bar:
-        losses = row_losses(model, fitted.examples, batch_size, progress=bar.update)
+        losses = row_losses(model, encoded.examples, batch_size, progress=bar.update)
     if not answering:
         return Evaluation(rows, losses)
     longest = max(len(template.tokenizer.encode(wanted(row))) for row in rows)
-    asked = [row.messages[:-1] for row in fitted.conversations]
-    with tqdm(total=len(asked), desc="answering", unit="row", leave=False) as bar:
-        answers = answer(model, template, asked, longest + 1, batch_size, bar.update)
+    prompts = [row.messages[:-1] for row in encoded.conversations]
+    with tqdm(total=len(prompts), desc="answering", unit="row", leave=False) as bar:
+        answers = answer(model, template, prompts, longest + 1, batch_size, bar.update)
     return Evaluation(rows, losses, answers)
 
 
 def most_frequent_answer(rows: Sequence[Conversation]) -> Evaluation:
-    """What says the same whatever is asked: the answer that is right most often among these rows.
+    """The constant baseline: the answer that is right most often among these rows.
 
-    By GSM8K's rule it is the most frequent final number. No constant answer does better here, so a model that does
-    has read the question.
+    By GSM8K's rule it is the most frequent final number. No constant answer scores higher here, so a model that does
+    uses the question.
     """
     right = [wanted(row) for row in rows]
     if is_gsm8k(rows):

@@ -1,4 +1,4 @@
-"""Who owns the gradient, the instruction or the response? (document B 3.1, 5.1). Read with lesson 13."""
+"""How the gradient splits between instruction and response (document B 3.1, 5.1). Read with lesson 13."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 @dataclass(frozen=True)
 class GradientParts:
-    """The norms of the whole gradient and of its two parts, and the cosine of the angle between the parts."""
+    """The norms of the whole gradient and of its two parts, and the cosine between the parts."""
 
     whole: float
     instruction: float
@@ -33,11 +33,11 @@ class GradientParts:
 
 
 def gradient_parts(model: GPT, examples: Sequence[Example], reduction: Reduction) -> GradientParts:
-    """The gradient of the loss over every token, split by whose token it is: g = g_Q + g_R.
+    """The gradient of the loss over every token, split into instruction and response: g = g_Q + g_R.
 
     L = sum over rows i and tokens t of w_i NLL(x_it), with w_i = 1 for the sum, 1 / (all tokens) for the mean over
-    tokens, and 1 / (rows T_i) for the mean over examples. R are the tokens that `examples` mark as learned, Q the
-    others; masking the instruction, as training does, leaves g_R alone. Row by row, so that memory does not matter.
+    tokens, and 1 / (rows T_i) for the mean over examples. R are the supervised tokens of `examples`, Q the others;
+    masking the instruction, as training does, leaves g_R alone. Computed row by row, to save memory.
     """
     rows = [example for example in examples if len(example.ids) > 1]
     tokens = sum(len(example.ids) - 1 for example in rows)
@@ -49,9 +49,9 @@ def gradient_parts(model: GPT, examples: Sequence[Example], reduction: Reduction
     parameters = list(model.parameters())
     parts = [torch.zeros(sum(p.numel() for p in parameters), device=model.device) for _ in range(2)]
     for example, weight in zip(rows, weights, strict=True):
-        learned = torch.tensor(example.supervised[1:], device=model.device)
+        supervised = torch.tensor(example.supervised[1:], device=model.device)
         nll = supervised_token_nll(model, collate([example.supervise_all()], model.device))
-        for part, chosen in zip(parts, (~learned, learned), strict=True):
+        for part, chosen in zip(parts, (~supervised, supervised), strict=True):
             if chosen.any():
                 gradients = torch.autograd.grad(weight * nll[chosen].sum(), parameters, retain_graph=True)
                 part += flat(gradients)

@@ -1,7 +1,7 @@
-"""transformers' GPT-2 as its users run it, in a process of its own: `peer.py` starts this file and says when to work.
+"""transformers' GPT-2 as its users run it, in a separate process that `peer.py` starts.
 
-It imports nothing of minigpt, whose settings of the processor and the allocator would help it along. One JSON object a
-line comes in (the job first, then what to do each time), one goes out.
+It imports nothing from minigpt, whose settings of OpenMP and the allocator would speed it up. It reads one JSON object
+per line, first the job, then the arguments of each call, and writes one per line.
 """
 
 import json
@@ -25,7 +25,7 @@ def peak_memory_bytes(device: str) -> int:
 
 
 def training(model, job: dict):
-    """Rows padded to the longest, all logits, labels of -100 where nothing is supervised, torch's fused AdamW."""
+    """Rows padded to the longest, all logits, label -100 for tokens not supervised, torch's fused AdamW."""
     import torch
 
     model.train()
@@ -58,7 +58,7 @@ def training(model, job: dict):
 
 
 def generation(model, job: dict):
-    """Its `generate`, greedy and without a token to stop at: the new ids."""
+    """Its `generate`, greedy and without a stop token: the new ids."""
     import torch
 
     model.eval().generation_config.eos_token_id = None
@@ -87,11 +87,11 @@ def main() -> None:
     for line in sys.stdin:
         arguments = json.loads(line)
         start = time.perf_counter()
-        given = work(**arguments)
+        result = work(**arguments)
         if job["device"] == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-        print(json.dumps({"seconds": seconds, "given": given, "peak": peak_memory_bytes(job["device"])}), flush=True)
+        print(json.dumps({"seconds": seconds, "result": result, "peak": peak_memory_bytes(job["device"])}), flush=True)
 
 
 if __name__ == "__main__":

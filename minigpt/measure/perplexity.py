@@ -1,4 +1,4 @@
-"""How surprised the model is by the answers of a data set. Read with lesson 14."""
+"""Negative log-likelihood of the responses of a data set. Read with lesson 14."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +18,7 @@ def row_losses(
     dtype: str = "float32",
     progress: Callable[[int], object] = lambda done: None,
 ) -> list[tuple[float, int]]:
-    """Of each row, the NLL of its learned tokens, summed, and their number. `progress` hears how many are done."""
+    """Per row, the summed NLL of its supervised tokens, and their number. `progress` gets the number finished."""
     was_training = model.training
     model.eval()
     losses = [(0.0, 0)] * len(examples)
@@ -38,9 +38,9 @@ def row_losses(
 def response_loss(
     model: GPT, examples: Sequence[Example], batch_size: int = 32, dtype: str = "float32"
 ) -> tuple[float, int]:
-    """The NLL of all learned tokens, summed over the data set, and their number.
+    """The NLL of all supervised tokens, summed over the data set, and their number.
 
-    `perplexity` of the two is that of the answers (documents A 6.1, D 6.1), whatever the batch size: only totals are
+    `perplexity` of the two is that of the responses (documents A 6.1, D 6.1), whatever the batch size: only totals are
     divided.
     """
     losses = row_losses(model, examples, batch_size, dtype)

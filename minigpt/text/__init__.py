@@ -1,1 +1,1 @@
-"""Words to numbers, with a mask that says what is learned; it knows nothing of models."""
+"""Text and conversations to token ids and a mask of the supervised ones; independent of models."""

@@ -1,4 +1,4 @@
-"""Files of JSON to rows, each with its line: JSON Lines or one array, gzipped or not. Read with lesson 11."""
+"""Read rows with their line numbers from JSON Lines or one JSON array, gzipped or not. Read with lesson 11."""
 
 import gzip
 import io
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from minigpt.errors import UserError
 
-LONGEST = 2**24  # bytes of a row: far more than any conversation, far less than a machine's memory
+LONGEST = 2**24  # bytes in a row: far more than any conversation, far less than a machine's memory
 CHUNK = 2**16
-TOKEN = 16  # characters: no exponent, literal or escape that the end of a reading may cut is as long
+TOKEN = 16  # characters: longer than any exponent, literal or escape that the end of the buffer may cut
 GZIP, BYTE_ORDER_MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row as it stands in its file, and what JSON makes of it: a value, or the reason why there is none."""
+    """A row's text as it is in its file, and its JSON value, or the error if it is not valid JSON."""
 
     source: str
     text: str
@@ -27,10 +27,10 @@ class Row:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file of JSON Lines, or the elements of its one array. Blank lines are no rows.
+    """The lines of a JSON Lines file, or the elements of its one array. Blank lines are skipped.
 
-    A broken line is a Row with its error. UserError for a file that cannot be read, and for an array that is broken,
-    since nothing tells where its next element begins.
+    A broken line is a Row with its error. UserError for a file that cannot be read, and for a broken array, because
+    the start of its next element is unknown.
     """
     try:
         with path.open("rb") as raw:
@@ -65,7 +65,7 @@ def _lines(path: Path, file: io.BufferedIOBase) -> Iterator[Row]:
             text = line.decode(errors="replace").rstrip("\r\n")
             try:
                 yield Row(source, text, json.loads(line.decode()))
-            except json.JSONDecodeError as error:  # whose own words count lines within this one
+            except json.JSONDecodeError as error:  # its own message counts lines within this one
                 yield Row(source, text, error=f"is not JSON ({error.msg} at character {error.pos + 1}).")
             except (ValueError, RecursionError) as error:
                 yield Row(source, text, error=f"is not JSON ({error}).")
@@ -86,27 +86,27 @@ def _elements(path: Path, file: io.TextIOBase) -> Iterator[Row]:
                 array.peek()
         array.expect("]")
         if array.peek():
-            raise ValueError("something stands behind the array's end")
+            raise ValueError("there is text after the array's end")
     except (ValueError, RecursionError) as error:
-        said = error.msg if isinstance(error, json.JSONDecodeError) else error
-        raise UserError(f"{path}, line {array.line}: the array is not JSON from here on ({said}).") from None
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise UserError(f"{path}, line {array.line}: the array is not JSON from here on ({reason}).") from None
 
 
 class _Array:
-    """A JSON array, read no further than its next element needs."""
+    """Incremental reader of a JSON array: it reads no further than the next element needs."""
 
     def __init__(self, file: io.TextIOBase) -> None:
         self.file, self.text, self.at, self.line = file, "", 0, 1
 
     def more(self) -> bool:
         """Double the buffer, so that retrying an element costs at most twice one reading of it."""
-        waiting = self.text[self.at :]
-        chunk = self.file.read(max(CHUNK, len(waiting)))
-        self.text, self.at = waiting + chunk, 0
+        unread = self.text[self.at :]
+        chunk = self.file.read(max(CHUNK, len(unread)))
+        self.text, self.at = unread + chunk, 0
         return bool(chunk)
 
     def peek(self) -> str:
-        """The next character that is not white, or nothing at the end; `line` is where it stands."""
+        """The next character that is not white space, or "" at the end; `line` is its line."""
         while True:
             while self.at < len(self.text) and self.text[self.at] in " \t\r\n":
                 self.line += self.text[self.at] == "\n"
@@ -127,7 +127,8 @@ class _Array:
             try:
                 value, end = json.JSONDecoder().raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
-                # What the end of a reading cuts fails there or as a text without an end; all else stays a mistake.
+                # An element cut by the end of the buffer fails near that end, or as an unterminated string; an error
+                # anywhere else is final.
                 if error.pos < len(self.text) - TOKEN and not error.msg.startswith("Unterminated"):
                     raise
                 if len(self.text) - self.at > LONGEST:
@@ -136,7 +137,7 @@ class _Array:
                     raise
                 continue
             size = end - self.at
-            # A number at the end of what was read may go on behind it: 1, 1., 1e+.
+            # A number at the end of the buffer may continue after it: 1, 1., 1e+.
             if end + TOKEN < len(self.text) or not self.more():
                 break
         text = self.text[self.at : self.at + size]
@@ -144,7 +145,7 @@ class _Array:
             if len(text.encode()) > LONGEST:
                 raise ValueError(f"an element {_too_long()}")
         except UnicodeEncodeError:
-            raise ValueError("an element holds bytes that are no UTF-8") from None
+            raise ValueError("an element holds bytes that are not UTF-8") from None
         self.line += text.count("\n")
         self.at += size
         return text, value

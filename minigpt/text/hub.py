@@ -1,4 +1,4 @@
-"""Data sets from Hugging Face's hub: `hf:owner/name[:config][:split]`. Read with lesson 11."""
+"""Read data sets from Hugging Face's hub: `hf:owner/name[:config][:split]`. Read with lesson 11."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ PREFIX = "hf:"
 
 
 def read_hub_rows(name: str) -> Iterator[Row]:
-    """Every row of the split, named by its number. UserError for a set, a configuration or a split there is none of."""
+    """Every row of the split, by number. UserError if the data set, configuration or split does not exist."""
     for number, row in enumerate(_load(name), start=1):
         yield Row(f"{name}, row {number}", json.dumps(row, ensure_ascii=False, default=str), row)
 
 
 def hub_sha256(name: str) -> str:
-    """Of the rows as JSON Lines, whatever files the hub keeps them in."""
+    """SHA-256 of the rows as JSON Lines, whatever file format the hub keeps them in."""
     digest = hashlib.sha256()
     for row in read_hub_rows(name):
         digest.update(row.text.encode(errors="surrogatepass") + b"\n")
@@ -36,8 +36,8 @@ def _load(name: str) -> Iterable[dict]:
     except ImportError:
         raise UserError(f'--data {name} needs the package datasets: pip install "minigpt[data]".') from None
     datasets.disable_progress_bars()
-    if not datasets.config.HF_HUB_OFFLINE and not Path(path).is_dir() and not _answers(path):
-        datasets.config.HF_HUB_OFFLINE = True  # what was fetched before, without minutes of asking again
+    if not datasets.config.HF_HUB_OFFLINE and not Path(path).is_dir() and not _is_reachable(path):
+        datasets.config.HF_HUB_OFFLINE = True  # use the cache at once, instead of retrying for minutes
     try:
         try:
             splits = datasets.load_dataset(path, config)
@@ -45,23 +45,23 @@ def _load(name: str) -> Iterable[dict]:
             configs = datasets.get_dataset_config_names(path)
             if len(configs) > 1 and config not in configs:
                 known = f"{path} has the configurations {', '.join(configs)}"
-                raise UserError(f"{name}: {known}; say which: {PREFIX}{path}:{configs[0]}.") from None
+                raise UserError(f"{name}: {known}; choose one, such as {PREFIX}{path}:{configs[0]}.") from None
             if not config or split:
                 raise
-            splits, split = datasets.load_dataset(path), config  # one word that names no configuration is a split
+            splits, split = datasets.load_dataset(path), config  # a word that is not a configuration is a split
     except UserError:
         raise
-    except Exception as error:  # the library's own, its HTTP library's and the file system's
-        said = " ".join(str(error.__cause__ or error).split())
-        raise UserError(f"{name} cannot be had: {said[:300].rstrip('.')}.") from None
+    except Exception as error:  # from the library, its HTTP library or the file system
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UserError(f"{name} cannot be loaded: {reason[:300].rstrip('.')}.") from None
     split = split or "train"
     if split not in splits:
         raise UserError(f"{name} has no split {split!r}; it has {', '.join(splits)}.")
     return splits[split]
 
 
-def _answers(path: str) -> bool:
-    """Whether the hub says anything at all about this data set, be it that there is none."""
+def _is_reachable(path: str) -> bool:
+    """Whether the hub is reachable: it answers a request for this data set, even with "not found"."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -69,6 +69,6 @@ def _answers(path: str) -> bool:
         HfApi().dataset_info(path, timeout=10)
     except (HfHubHTTPError, ValueError):
         return True
-    except Exception:  # the HTTP library's: no network, or no way through it
+    except Exception:  # from the HTTP library: no network, or the hub is blocked
         return False
     return True

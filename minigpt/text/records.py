@@ -1,4 +1,4 @@
-"""Files to conversations. Read with lesson 11."""
+"""Read conversations from files and hub data sets, in five formats. Read with lesson 11."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}  # and the names that oth
 
 @dataclass(frozen=True)
 class Conversation:
-    """One element of D = {(I_i, X_i, Y_i)} (document A 2.2): its messages, where it stands, and its kind of task."""
+    """One element of D = {(I_i, X_i, Y_i)} (document A 2.2): its messages, its file and line, and its kind of task."""
 
     messages: list[Message]
     source: str
@@ -26,7 +26,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that nothing can be learned from: where it stands, why, and what it says."""
+    """An unusable row: its file and line, the reason, and its text."""
 
     source: str
     reason: str
@@ -34,14 +34,14 @@ class BadRow:
 
 
 def refuse(bad: Sequence[BadRow], advice: str = "") -> None:
-    """UserError naming the first ten of these rows and counting the others; nothing if there are none."""
+    """Raise UserError if there are bad rows: it names the first ten and counts the others."""
     if bad:
         named = [f"{row.source}: {row.reason}" for row in bad[:MOST_SHOWN]]
         more = [f"... and {len(bad) - MOST_SHOWN} more."] * (len(bad) > MOST_SHOWN)
         raise UserError("\n".join(named + more + [advice] * bool(advice)))
 
 
-def _from_messages(row: dict) -> list[dict]:  # not yet known to be messages
+def _from_messages(row: dict) -> list[dict]:  # not yet checked: `read_row` does that
     return _messages(row, "messages", "role", "content")
 
 
@@ -53,11 +53,11 @@ def _from_sharegpt(row: dict) -> list[dict]:
 def _from_alpaca(row: dict) -> list[Message]:
     instruction, answer = _text(row, "instruction"), _text(row, "output")
     context = "" if row.get("input") is None else _text(row, "input")
-    return _one_turn(f"{instruction}\n\n{context}" if context else instruction, answer)  # I, and X where there is one
+    return _one_turn(f"{instruction}\n\n{context}" if context else instruction, answer)  # I, and X if given
 
 
 def _from_completion(row: dict) -> list[dict]:
-    """Two texts, or two lists of messages that follow one another."""
+    """Two texts, or two lists of messages, the second continuing the first."""
     if isinstance(row["prompt"], list):
         return _messages(row, "prompt", "role", "content") + _messages(row, "completion", "role", "content")
     return _one_turn(_text(row, "prompt"), _text(row, "completion"))
@@ -67,7 +67,7 @@ def _from_question(row: dict) -> list[Message]:
     return _one_turn(_text(row, "question"), _text(row, "answer"))
 
 
-# The keys that tell a format, and how to read it. Other keys may stand beside them; of those only "kind" is read.
+# The keys that identify a format, and how to read it. Other keys are allowed; of those only "kind" is read.
 FORMATS = {
     ("messages",): _from_messages,
     ("conversations",): _from_sharegpt,
@@ -78,7 +78,7 @@ FORMATS = {
 
 
 def read_row(row: object) -> list[Message]:
-    """The conversation in one JSON object, its format told by its keys; UserError in words for what is none."""
+    """The conversation in one JSON object, whose keys identify the format. UserError if it is not a conversation."""
     if not isinstance(row, dict):
         raise UserError("is not a JSON object.")
     for keys, read in FORMATS.items():
@@ -97,14 +97,14 @@ def read_row(row: object) -> list[Message]:
 def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = None) -> list[Conversation]:
     """Every row of these files and hub data sets (eq 11.1's D), in order.
 
-    Bad rows are added to `bad` where there is such a list; without one, UserError names the first ten and counts the
-    rest. UserError also for a file that cannot be read or holds no row at all.
+    Bad rows are added to `bad` if given; otherwise UserError names the first ten and counts the rest. UserError also
+    for a file that cannot be read or has no rows.
     """
     conversations: list[Conversation] = []
     found: list[BadRow] = []
     names = list(names)
     if not names:
-        raise UserError("--data names no file.")
+        raise UserError("--data needs at least one file.")
     for name in names:
         row = None
         for row in read_hub_rows(str(name)) if is_from_hub(name) else read_rows(Path(name)):
@@ -117,7 +117,7 @@ def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = N
             except UserError as error:
                 found.append(BadRow(row.source, str(error), row.text))
         if row is None:
-            raise UserError(f"{name} holds no row.")
+            raise UserError(f"{name} has no rows.")
     if bad is None:
         refuse(found)
     else:
@@ -126,6 +126,7 @@ def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = N
 
 
 def data_sha256(name: str | Path) -> str:
+    """SHA-256 of a file or a hub data set."""
     return hub_sha256(str(name)) if is_from_hub(name) else sha256(Path(name))
 
 
@@ -134,12 +135,12 @@ def is_from_hub(name: str | Path) -> bool:
 
 
 def data_names(names: Sequence[str], split: str) -> list[str]:
-    """What --data names, with `builtin` as the file of that split (train, valid or test)."""
+    """The names of --data, with `builtin` replaced by the file of that split (train, valid or test)."""
     return [str(BUILTIN / f"{split}.jsonl") if name == "builtin" else name for name in names]
 
 
 def repeated(rows: Iterable[Conversation], known: Iterable[Conversation]) -> list[Conversation]:
-    """Those of `rows` whose messages stand, word for word, among the `known` ones."""
+    """Those of `rows` whose messages also occur, word for word, in `known`."""
     seen = {key(conversation) for conversation in known}
     return [conversation for conversation in rows if key(conversation) in seen]
 

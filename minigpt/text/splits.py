@@ -19,7 +19,7 @@ HELD_OUT = 20  # without --valid, 1 conversation in 20 is held out
 
 @dataclass(frozen=True)
 class Data:
-    """What is trained on, what the loss is measured on, and what is answered for the accuracy."""
+    """The conversations to train on, to measure the loss on, and to answer for the accuracy."""
 
     train: list[Conversation]
     valid: list[Conversation]
@@ -31,9 +31,9 @@ class Data:
     def encode(
         self, template: Template, t_max: int, supervise: Literal["response", "all"]
     ) -> tuple[Encoded, Encoded, Encoded]:
-        """train, valid and test as tokens, with what the rows too long for T_max lost.
+        """train, valid and test as tokens, with what was dropped or cut to fit T_max.
 
-        Rows of which no token of the response fits are added to `bad`; UserError without --skip-bad, or if a split
+        Rows with no room for a token of the response are added to `bad`; UserError without --skip-bad, or if a split
         has no row left.
         """
         train = encode_within(self.train, template, t_max, supervise, self.bad)
@@ -55,8 +55,8 @@ def load_data(
     seed: int = 0,
     accuracy_rows: int | None = None,
 ) -> Data:
-    """The conversations of these names (--data) and of `valid_name`; without one, a twentieth is held out, by the seed
-    alone. UserError naming the bad rows, or with `skip_bad` a list of them."""
+    """Read the conversations of these names (--data) and of `valid_name`; without one, a twentieth is held out, chosen
+    by the seed alone. UserError naming the bad rows, or with `skip_bad` a list of them."""
     bad: list[BadRow] = []
 
     def read(names: Sequence[str]) -> list[Conversation]:
@@ -81,7 +81,7 @@ def load_data(
             valid = read(names[-1:])
             valid = [valid[i] for i in order(len(valid))]
         elif len(train) == 1:
-            raise UserError(f"{names[0]} holds one conversation; give others to hold out with --valid.")
+            raise UserError(f"{names[0]} has only one conversation; give others to hold out with --valid.")
         else:
             shuffled = [train[i] for i in order(len(train))]
             held_out = max(1, len(train) // HELD_OUT)
@@ -97,11 +97,11 @@ def remarks(data: Data) -> str:
     if data.bad:
         lines += f"        {len(data.bad):,} bad rows left out, listed in bad_rows.jsonl\n"
     if again := repeated(data.valid, data.train):
-        lines += f"        {len(again):,} of those held out occur in the training data too: {again[0].source} first\n"
+        lines += f"        {len(again):,} held-out rows also occur in the training data, first {again[0].source}\n"
     return lines
 
 
 def write_bad_rows(path: Path, bad: list[BadRow] | None) -> None:
-    """Each row that --skip-bad left out, its file and line, and why; no file if there is none."""
+    """Write each row that --skip-bad left out, its file and line, and why; no file if there are none."""
     if bad:
         path.write_text("".join(json.dumps(asdict(row), ensure_ascii=True) + "\n" for row in bad))

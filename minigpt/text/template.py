@@ -1,4 +1,4 @@
-"""A conversation to (ids, supervised): what the model reads, and which of it is learned from. Read with lesson 12."""
+"""Lay out a conversation as (ids, supervised): the tokens, and which of them are trained on. Read with lesson 12."""
 
 import json
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ ROLES = ("system", "user", "assistant")
 def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | None]]]:
     """C = (s, u_1, a_1, ..., u_T, a_T) (document A 3.2): the system's text and the pairs; a missing a_T is None.
 
-    UserError, saying which, for anything else: an unknown role, a system message that is not the first, two turns of
-    one side in a row, an assistant that begins, empty text or half of a character, or no user at all.
+    UserError, naming the message, for anything else: an unknown role, a system message that is not the first, two
+    consecutive turns of one role, an assistant first, empty text, a lone surrogate, or no user at all.
     """
     for i, message in enumerate(messages):
         role, content = message.get("role"), message.get("content")
         if role not in ROLES:
             raise UserError(f"message {i + 1} has the role {role!r}; the roles are system, user and assistant.")
         if not isinstance(content, str):
-            raise UserError(f"message {i + 1} ({role}) has no text as its content.")
+            raise UserError(f"message {i + 1} ({role}) has content that is not text.")
         if not content:
             raise UserError(f"message {i + 1} ({role}) is empty.")
         try:
@@ -40,14 +40,14 @@ def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | N
         raise UserError("the assistant speaks before the user.")
     for first, second in pairwise(rest):
         if first["role"] == second["role"]:
-            raise UserError(f"two {first['role']} turns follow one another.")
+            raise UserError(f"there are two consecutive {first['role']} turns.")
     texts = [message["content"] for message in rest]
     answers = texts[1::2] + [None] * (len(texts) % 2)
     return system, list(zip(texts[::2], answers, strict=True))  # eq 12.1
 
 
 def without_oldest_turn(messages: Sequence[Message]) -> list[Message] | None:
-    """The conversation less its first question and answer; the system message stays. None if nothing would be left."""
+    """The conversation without its first question and answer; the system message stays. None if it has only one."""
     first = int(messages[0]["role"] == "system")
     if len(messages) <= first + 2:
         return None
@@ -55,9 +55,9 @@ def without_oldest_turn(messages: Sequence[Message]) -> list[Message] | None:
 
 
 class Template:
-    """How a conversation is laid out. Each part is encoded by itself, so a prompt is an exact prefix of training's ids.
+    """How a conversation is laid out. Each part is encoded separately: a prompt is an exact prefix of training's ids.
 
-    `end` is the id that ends an answer: the last one learned in every assistant turn, and the one to stop at.
+    `end` is the id that ends a response: the last supervised token of every assistant turn, and where generation stops.
     """
 
     name: str
@@ -65,32 +65,32 @@ class Template:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.end = tokenizer.control["<|endoftext|>"]
-        self.after_end: list[int] = []  # what stands behind the end of an answer, never learned
+        self.after_end: list[int] = []  # ids after the end of a response, never supervised
 
-    def ask(self, system: str | None, user: str, first: bool) -> list[int]:
-        """The ids from the end of the turn before up to where this turn's answer begins."""
+    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
+        """The ids between the previous turn's end and the start of this turn's response."""
         raise NotImplementedError
 
     def check(self, tokens: int) -> None:
-        """UserError for a model with so few tokens that it cannot know this template's control tokens."""
-        if max(*self.ask(None, "", first=True), self.end) >= tokens:
+        """UserError for a model whose vocabulary is too small to hold this template's control tokens."""
+        if max(*self.encode_user_turn(None, "", first=True), self.end) >= tokens:
             raise UserError(
-                f"The model has {tokens:,} tokens, without the control tokens of the template {self.name}: nobody has "
-                "taught it conversations yet. Fine-tune it first: python -m minigpt.train --init FOLDER."
+                f"The model's vocabulary of {tokens:,} lacks the control tokens of the template {self.name}: it has "
+                "not been fine-tuned on conversations. Do that first: python -m minigpt.train --init FOLDER."
             )
 
     def encode(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
-        """The ids, and for each whether it is learned: every answer's tokens with its end, and nothing else."""
+        """The ids, and for each whether it is supervised: every response's tokens with its end, and nothing else."""
         ids, supervised = self._lay_out(messages)
         if messages[-1]["role"] != "assistant":
-            raise UserError("the conversation ends with a user turn; one to learn from must end with the assistant.")
+            raise UserError("the conversation ends with a user turn; one to train on must end with the assistant.")
         return ids, supervised
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """The ids to answer from, for a conversation that ends with the user: a prefix of what `encode` gives."""
+        """The ids to generate from, for a conversation that ends with the user: a prefix of what `encode` returns."""
         ids, _ = self._lay_out(messages)
         if messages[-1]["role"] != "user":
-            raise UserError("the conversation ends with the assistant; there is nothing to answer.")
+            raise UserError("the conversation ends with the assistant; a prompt must end with a user turn.")
         return ids
 
     def _lay_out(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
@@ -98,17 +98,17 @@ class Template:
         ids: list[int] = []
         supervised: list[bool] = []
         for i, (user, answer) in enumerate(pairs):
-            parts = [(self.ask(None if i else system, user, first=i == 0), False)]
+            parts = [(self.encode_user_turn(None if i else system, user, first=i == 0), False)]
             if answer is not None:
                 parts += [(self.tokenizer.encode(answer) + [self.end], True), (self.after_end, False)]
-            for part, learned in parts:
+            for part, is_supervised in parts:
                 ids += part
-                supervised += [learned] * len(part)
+                supervised += [is_supervised] * len(part)
         return ids, supervised
 
 
 class ChatML(Template):
-    """<|im_start|>role, a line break, the text, <|im_end|>, a line break; for each message (document E 1)."""
+    """<|im_start|>role, a newline, the text, <|im_end|>, a newline; for each message (document E 1)."""
 
     name = "chatml"
 
@@ -117,9 +117,9 @@ class ChatML(Template):
         self.end = tokenizer.control["<|im_end|>"]
         self.after_end = tokenizer.encode("\n")
 
-    def ask(self, system: str | None, user: str, first: bool) -> list[int]:
-        said = [] if system is None else self._header("system") + self._closed(system)
-        return said + self._header("user") + self._closed(user) + self._header("assistant")
+    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
+        before = [] if system is None else self._header("system") + self._closed(system)
+        return before + self._header("user") + self._closed(user) + self._header("assistant")
 
     def _header(self, role: str) -> list[int]:
         return [self.tokenizer.control["<|im_start|>"]] + self.tokenizer.encode(f"{role}\n")
@@ -129,9 +129,9 @@ class ChatML(Template):
 
 
 def chatml_text(messages: Sequence[Message]) -> str:
-    """A conversation in ChatML as text (document E 1): what decoding `ChatML.encode` gives.
+    """A conversation in ChatML as text (document E 1), equal to decoding `ChatML.encode`.
 
-    For programs that read such text. This one reads ids, as text cannot tell a control token from a user who typed it.
+    For other programs. This one works with ids, because in text a control token looks the same as a user typing it.
     """
     return "".join(f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in messages)
 
@@ -139,25 +139,25 @@ def chatml_text(messages: Sequence[Message]) -> str:
 class Documents(Template):
     """S = [BOS, I, SEP, Y, EOS] (document D 3.2); several turns repeat I SEP Y EOS.
 
-    BOS and EOS are GPT-2's one <|endoftext|>. The system's text is folded into the first instruction.
+    BOS and EOS are both GPT-2's <|endoftext|>. The system's text is put before the first instruction.
     """
 
     name = "documents"
 
-    def ask(self, system: str | None, user: str, first: bool) -> list[int]:
+    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
         instruction = user if system is None else f"{system}\n{user}"
         return [self.end] * first + self.tokenizer.encode(instruction) + [self.tokenizer.control["<|sep|>"]]  # eq 11.2
 
 
 class Alpaca(Template):
-    """Stanford Alpaca's headings (tatsu-lab/stanford_alpaca, train.py); a system message takes the preamble's place."""
+    """Stanford Alpaca's headings (tatsu-lab/stanford_alpaca, train.py); a system message replaces the preamble."""
 
     name = "alpaca"
     PREAMBLE = (
         "Below is an instruction that describes a task. Write a response that appropriately completes the request."
     )
 
-    def ask(self, system: str | None, user: str, first: bool) -> list[int]:
+    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
         opening = (system or self.PREAMBLE) if first else ""
         return self.tokenizer.encode(f"{opening}\n\n### Instruction:\n{user}\n\n### Response:\n")
 
@@ -166,14 +166,14 @@ TEMPLATES = {template.name: template for template in (ChatML, Documents, Alpaca)
 
 
 def load_template(name: str, tokenizer: Tokenizer) -> Template:
-    """The template called `name`; UserError for one that does not exist."""
+    """The template called `name`; UserError if it does not exist."""
     if name not in TEMPLATES:
         raise UserError(f"There is no template called {name!r}; the templates are {', '.join(TEMPLATES)}.")
     return TEMPLATES[name](tokenizer)
 
 
 def save_template(folder: Path, template: Template) -> None:
-    """minigpt.json, which says how a model's conversations are laid out, and the files its tokenizer needs."""
+    """Write minigpt.json, which names a model's template and tokenizer, and the files the tokenizer needs."""
     for name, content in template.tokenizer.files().items():
         (folder / name).write_bytes(content)
     note = {"tokenizer": template.tokenizer.name, "template": template.name}
@@ -181,8 +181,8 @@ def save_template(folder: Path, template: Template) -> None:
 
 
 def template_of(folder: Path, name: str | None = None) -> Template:
-    """The template called `name`, else the one that a model's folder says it was trained with (ChatML where it does
-    not say), with the folder's tokenizer."""
+    """The template called `name`, else the one in a model folder's minigpt.json (ChatML without that file), with the
+    folder's tokenizer."""
     if name is None:
         name = read_note(folder)["template"] if (folder / "minigpt.json").exists() else ChatML.name
     return load_template(name, load_tokenizer(folder))

@@ -1,4 +1,4 @@
-"""Text to token ids and back: raw bytes for `tiny`, GPT-2's byte pairs for everything else. Read with lesson 01."""
+"""Text to token ids and back: raw bytes for `tiny`, GPT-2's byte-pair encoding otherwise. Read with lesson 01."""
 
 import codecs
 import json
@@ -25,10 +25,10 @@ GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+
 
 
 class Tokenizer:
-    """What both tokenizers share. Text yields ids below every control id, never one of them: a user who types
-    "<|im_end|>" gets the ids of those ten characters.
+    """Base of both tokenizers. Text never encodes to a control id: a user who types "<|im_end|>" gets the ids of those
+    ten characters.
 
-    `name` is what minigpt.json records; `control` maps each control token to its id; `len()` counts all ids.
+    `name` is written to minigpt.json; `control` maps each control token to its id; `len()` counts all ids.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Tokenizer:
         return max(self.control.values()) + 1
 
     def encode(self, text: str) -> list[int]:
-        """X = (x_1, ..., x_T) (document D 2.2). UserError for a lone surrogate, which no UTF-8 can carry."""
+        """X = (x_1, ..., x_T) (document D 2.2). UserError for a lone surrogate, which UTF-8 cannot encode."""
         try:
             return self._encode(text.encode("utf-8"), text)  # eq 1.1
         except UnicodeEncodeError as error:
@@ -48,13 +48,13 @@ class Tokenizer:
             ) from None
 
     def decode(self, ids: list[int]) -> str:
-        """The text of `ids`: control tokens by name, bytes that are no UTF-8 as U+FFFD. UserError for an unknown id."""
+        """The text of `ids`: control tokens by name, invalid UTF-8 as U+FFFD. UserError for an unknown id."""
         return "".join(self.pieces(ids))
 
     def pieces(self, ids: Iterable[int]) -> Iterator[str]:
-        """The text of `ids` as they come: a character of several tokens is held back until it is whole.
+        """The text of `ids` as they arrive: a character of several tokens is held back until it is complete.
 
-        Together the pieces are what `decode` gives.
+        Joined, the pieces are what `decode` returns.
         """
         reader = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for token in ids:
@@ -66,11 +66,11 @@ class Tokenizer:
             yield text
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes that one id stands for; for a control token, its name's."""
+        """The bytes of one token; for a control token, those of its name."""
         raise NotImplementedError
 
     def files(self) -> dict[str, bytes]:
-        """What has to lie in a model's folder for this tokenizer to be loaded from there."""
+        """The files a model's folder needs so that this tokenizer can be loaded from it."""
         return {}
 
     def _encode(self, data: bytes, text: str) -> list[int]:
@@ -78,7 +78,7 @@ class Tokenizer:
 
 
 class ByteTokenizer(Tokenizer):
-    """Every UTF-8 byte is a token, 0 to 255; the control tokens come behind them."""
+    """Every UTF-8 byte is a token, 0 to 255; the control tokens follow."""
 
     name = "bytes"
 
@@ -94,7 +94,7 @@ class ByteTokenizer(Tokenizer):
 
 
 class GPT2Tokenizer(Tokenizer):
-    """GPT-2's 50,256 byte pairs through tiktoken; <|endoftext|> is GPT-2's own, the other control tokens follow it."""
+    """GPT-2's 50,256 byte-pair tokens by tiktoken; <|endoftext|> is GPT-2's own, the other control tokens follow it."""
 
     name = "gpt2"
 
@@ -119,7 +119,7 @@ def load_tokenizer(name: str | Path, weights: Path = Path("weights")) -> Tokeniz
     """The tokenizer called "bytes" or "gpt2" (all official sizes share one), or the one in a folder with minigpt.json
     or with vocab.json and merges.txt.
 
-    GPT-2's vocabulary is taken from `weights/gpt2`, else from tiktoken's cache or download. UserError if none is there.
+    GPT-2's vocabulary is read from `weights/gpt2`, else from tiktoken's cache or download. UserError if neither works.
     """
     if name == "bytes":
         return ByteTokenizer()
@@ -128,7 +128,7 @@ def load_tokenizer(name: str | Path, weights: Path = Path("weights")) -> Tokeniz
         return _from_folder(folder) if folder else GPT2Tokenizer(*_published(), "tiktoken's copy of the vocabulary")
     folder = Path(name)
     if not folder.is_dir():
-        raise UserError(f"There is no tokenizer {str(name)!r}: it is neither 'bytes' nor 'gpt2' nor a folder.")
+        raise UserError(f"Unknown tokenizer {str(name)!r}: it is neither 'bytes' nor 'gpt2' nor a folder.")
     note = folder / "minigpt.json"
     if note.exists() and read_note(folder)["tokenizer"] == "bytes":
         return ByteTokenizer()
@@ -136,12 +136,12 @@ def load_tokenizer(name: str | Path, weights: Path = Path("weights")) -> Tokeniz
 
 
 def read_note(folder: Path) -> dict[str, str]:
-    """A model folder's minigpt.json: which tokenizer and which template it was trained with."""
+    """A model folder's minigpt.json: the tokenizer and the template it was trained with."""
     path = folder / "minigpt.json"
-    note = read_object(path, "it says which tokenizer and template belong to the model")
+    note = read_object(path, "it names the model's tokenizer and template")
     for key in ("tokenizer", "template"):
         if not isinstance(note.get(key), str):
-            raise UserError(f"{path} lacks the text {key!r}.")
+            raise UserError(f"{path}: the key {key!r} is missing or not text.")
     return note
 
 
@@ -158,22 +158,22 @@ def _from_folder(folder: Path) -> GPT2Tokenizer:
 def _published() -> list[bytes]:
     try:
         return [read_file_cached(PUBLISHED + name, sha256) for name, sha256 in GPT2_FILES.values()]
-    except Exception as error:  # tiktoken lets its HTTP library's and the file system's errors through
+    except Exception as error:  # tiktoken passes on its HTTP library's and the file system's errors
         raise UserError(
-            "GPT-2's vocabulary is not in weights/gpt2 (vocab.json, merges.txt), and tiktoken could not fetch it "
+            "GPT-2's vocabulary is not in weights/gpt2 (vocab.json, merges.txt), and tiktoken could not download it "
             f"({type(error).__name__}). Put the two files there, or use --tokenizer bytes."
         ) from None
 
 
 def _printable_bytes() -> dict[str, int]:
-    """GPT-2's two files write each byte as one printable character: itself where it has one, else from U+0100 on."""
+    """GPT-2's two files write each byte as one printable character: itself if printable, else from U+0100 on."""
     plain = [b for b in range(256) if chr(b).isprintable() and chr(b) != " " and b < 256]
     others = [b for b in range(256) if b not in plain]
     return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
 def _ranks(vocab: bytes, merges: bytes, where: str) -> dict[bytes, int]:
-    """tiktoken wants {token's bytes: id} with the ids in the order of merging, which is GPT-2's; others are refused."""
+    """tiktoken's {token's bytes: id}; ids must be in merge order, as GPT-2's are, or the files are refused."""
     byte_of = _printable_bytes()
     try:
         pairs = [tuple(line.split()) for line in merges.decode("utf-8").split("\n")[1:] if line]

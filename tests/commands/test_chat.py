@@ -34,7 +34,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40
 
 
 def new_chat(n_ctx: int = 512, template: str = "chatml", **options: object) -> Chat:
-    """A conversation with a model that has learned nothing."""
+    """A conversation with an untrained model."""
     torch.manual_seed(0)
     model = GPT(GPTConfig.named("tiny", n_ctx=n_ctx, n_embd=16, n_head=2, n_layer=1)).eval()
     return Chat(model, load_template(template, BYTES), Options(model="small", **{"seed": 0} | options))
@@ -171,7 +171,7 @@ def test_when_the_context_is_full_the_oldest_turns_go_and_the_system_message_sta
 def test_a_question_that_cannot_fit_is_refused_and_leaves_the_conversation_alone(says):
     says("Yes.")
     chat = new_chat(n_ctx=100)
-    with pytest.raises(UserError, match="the context holds 100; say it in fewer words"):
+    with pytest.raises(UserError, match="the context holds 100; make it shorter"):
         list(chat.ask("long " * 40))
     assert chat.turns == []
     assert "".join(chat.ask("Hi")) == "Yes."
@@ -205,18 +205,18 @@ def test_ctrl_c_stops_the_answer_and_keeps_what_was_given(says, typed):
     shown = typed(chat, "Hi", "Again", KeyboardInterrupt)
     assert "model> Hello (stopped)\n" in shown
     assert "model> Bye.\n" in shown
-    assert "Ctrl-C stops an answer; /quit or Ctrl-D ends." in shown
+    assert "Ctrl-C stops an answer; /quit or Ctrl-D quits." in shown
     assert [turn["content"] for turn in chat.turns] == ["Hi", "Hello", "Again", "Bye."]
 
 
 def test_an_answer_without_a_word_is_no_turn(says, typed):
     says("")
     chat = new_chat()
-    assert "nothing to say; the question is not kept" in typed(chat, "Hi")
+    assert "The answer is empty; the question is not kept" in typed(chat, "Hi")
     assert chat.turns == []
 
 
-def test_what_a_terminal_would_obey_is_not_written_to_it(says, typed):
+def test_control_characters_are_not_written_to_the_terminal(says, typed):
     says("\x1b[2Jred\x07\n\ttab")
     shown = typed(new_chat(), "Hi")
     assert "model> \ufffd[2Jred\ufffd\n\ttab\n" in shown
@@ -233,14 +233,14 @@ def test_the_commands(says, typed, tmp_path):
     )  # fmt: skip
     for line in (
         "/save FILE",
-        "There is nothing to take back.",
+        "There is nothing to undo.",
         "There is nothing to save yet.",
-        "Taken back: B",
+        "Removed: B",
         "did you mean /quit?",
         "There is no command /nothing-like-it; /help lists",
         f"Saved as {path}.",
-        "/save needs a file's name.",
-        f"{tmp_path} is there already",
+        "/save needs a file name.",
+        f"{tmp_path} already exists",
         "Conversation cleared.",
     ):
         assert line in shown
@@ -257,8 +257,8 @@ def test_saving_never_replaces_a_file_that_was_there(says, tmp_path):
     list(chat.ask("A"))
     precious = tmp_path / "precious"
     precious.write_text("x")
-    with pytest.raises(UserError, match="is there already"):
-        chat.obey(f"/save {precious}")
+    with pytest.raises(UserError, match="already exists"):
+        chat.run_command(f"/save {precious}")
     assert precious.read_text() == "x"
 
 
@@ -301,7 +301,7 @@ def test_a_model_that_was_never_taught_conversations_is_refused(piped, tmp_path,
         (folder / name).write_bytes((gpt2_folder / name).read_bytes())
     outcome = piped("Hi\n", "--model", folder)
     assert outcome.status == 2
-    assert "50,257 tokens, without the control tokens of the template chatml" in outcome.err
+    assert "vocabulary of 50,257 lacks the control tokens of the template chatml" in outcome.err
     assert len(outcome.err.splitlines()) == 1
 
 
@@ -353,7 +353,7 @@ def test_in_a_real_terminal_ctrl_c_stops_the_answer_and_not_the_program(tmp_path
         until("of 30,000 tokens]")
         until("you> ")
         os.write(ours, b"/undo\n")
-        until("Taken back: Trái nghĩa với old? 👋")
+        until("Removed: Trái nghĩa với old? 👋")
         until("you> ")
         os.write(ours, b"\x04")
         assert process.wait(30) == 0

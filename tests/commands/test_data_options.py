@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt import train
 from minigpt.learn.trainer import Trainer
 from minigpt.text.records import BadRow, Conversation
 from minigpt.text.splits import Data, load_data, remarks, write_bad_rows
@@ -31,14 +30,14 @@ BAD = [
     ({"text": "x"}, "has the keys 'text'; expected are "),
     ({"prompt": 1, "completion": "c"}, '"prompt" is not text.'),
     ({"question": "q", "answer": ""}, "message 2 (assistant) is empty."),
-    (talk(("user", "a"), ("user", "b"), ("assistant", "c")), "two user turns follow one another."),
+    (talk(("user", "a"), ("user", "b"), ("assistant", "c")), "there are two consecutive user turns."),
     (talk(("user", "a"), ("assistant", "b"), ("user", "c")), '"messages" ends with a user turn; '),
     (talk(("tool", "a"), ("assistant", "b")), "message 1 has the role 'tool'; "),
     (talk(("user", "a"), ("system", "b"), ("assistant", "c")), "message 2 is a system message; "),
     ('{"question": "q", "answer": "\\ud800"}', "message 2 (assistant) holds a lone surrogate, "),
     ([1, 2], "is not a JSON object."),
     ("null", "is not a JSON object."),
-    (TOO_LONG, "no token of the answer fits into 128 tokens."),
+    (TOO_LONG, "no token of the response fits into 128 tokens."),
 ]
 FIRST_BAD = 41  # the line behind the good ones
 
@@ -77,10 +76,10 @@ def test_skipping_bad_rows_learns_from_the_good_ones_and_lists_the_others_with_r
     run = tmp_path / "run"
     outcome = cli("train", "--data", with_bad, "--valid", held_out, "--skip-bad", "--run", run, *SMALL)
     assert outcome.status == 0, outcome.err
-    assert ": 40 conversations to learn from, 2 held out;" in outcome.out
+    assert ": 40 conversations to train on, 2 held out;" in outcome.out
     assert "14 bad rows left out, listed in bad_rows.jsonl\n" in outcome.out
 
-    # What cannot be read stands in the order of the files; what cannot be fitted comes behind all that.
+    # Rows that cannot be read are in the order of the files; rows that do not fit come after all those.
     rows = listed(run)
     assert [row["source"] for row in rows] == [
         *(f"{with_bad}, line {FIRST_BAD + i}" for i in range(len(BAD) - 1)),
@@ -96,7 +95,7 @@ def test_skipping_bad_rows_learns_from_the_good_ones_and_lists_the_others_with_r
     assert [row["text"] for row in rows[: len(BAD) - 1]] == lines[FIRST_BAD - 1 : -1]
     assert all("q" * 200 in row["text"] for row in rows[-2:])
 
-    assert f"1 of those held out stand in the training data too: {held_out}, line 3 first\n" in outcome.out
+    assert f"1 held-out rows also occur in the training data, first {held_out}, line 3\n" in outcome.out
 
     options = json.loads((run / "options.json").read_text())
     assert options["skip_bad"] is True
@@ -115,15 +114,13 @@ def test_without_it_the_first_ten_are_named_and_nothing_is_written(cli, tmp_path
     assert list(tmp_path.iterdir()) == [with_bad]
 
 
-def test_nothing_is_said_or_listed_where_every_row_is_good_and_stands_there_once(cli, tmp_path, questions, monkeypatch):
-    """All there is to be said of the data is said before the first step."""
-    monkeypatch.setattr(train, "learn", lambda *args: None)
+def test_nothing_is_said_or_listed_if_every_row_is_good_and_occurs_once(cli, tmp_path, questions):
     run = tmp_path / "run"
     outcome = cli("train", "--data", questions, "--skip-bad", "--run", run, *SMALL)
     assert outcome.status == 0, outcome.err
     assert not (run / "bad_rows.jsonl").exists()
     assert "left out" not in outcome.out
-    assert "stand in the training data" not in outcome.out
+    assert "occur in the training data" not in outcome.out
 
 
 def test_a_resumed_run_skips_the_same_rows_and_lists_them_once(cli, tmp_path, with_bad, monkeypatch):
@@ -150,12 +147,12 @@ def test_a_file_with_no_good_row_is_named_even_where_bad_ones_are_skipped(cli, t
     path = tmp_path / "bad.jsonl"
     append(path, *rows)
     for args, use in (
-        (["--data", path], "to learn from"),
+        (["--data", path], "to train on"),
         (["--data", questions, "--valid", path], "to measure the loss on"),
     ):
         outcome = cli("train", *args, "--skip-bad", *SMALL)
         assert (outcome.status, outcome.out) == (2, "")
-        assert outcome.err == f"train: {path} holds no good row {use}; without --skip-bad you see what is wrong.\n"
+        assert outcome.err == f"train: {path}: no usable row {use}; without --skip-bad the reasons are shown.\n"
     assert {entry.name for entry in tmp_path.iterdir()} == {"bad.jsonl", "questions.jsonl"}
 
 
@@ -167,10 +164,7 @@ def test_a_sentence_comes_where_none_of_those_to_be_answered_can_be(cli, tmp_pat
     args = ("--data", questions, "--valid", path, "--skip-bad", "--seed", seed, *SMALL, "--accuracy-rows", 1)
     outcome = cli("train", *args)
     assert outcome.status == 2, outcome.err
-    assert outcome.err == (
-        f"train: {path} holds no good row among those to answer for the accuracy; "
-        "without --skip-bad you see what is wrong.\n"
-    )
+    assert outcome.err == f"train: {path}: no usable row to answer; without --skip-bad the reasons are shown.\n"
     assert not (tmp_path / "runs").exists()
 
 
@@ -194,7 +188,7 @@ def test_what_is_held_out_and_the_order_depend_on_the_data_and_the_seed_alone(tm
     assert other.train != first.train
 
 
-def test_every_row_is_either_learned_from_or_held_out_a_twentieth_of_them(tmp_path):
+def test_every_row_is_either_trained_on_or_held_out_a_twentieth_of_them(tmp_path):
     data = load_data([str(write_questions(tmp_path / "questions.jsonl"))], None)
     assert (len(data.train), len(data.valid)) == (38, 2)
     lines = sorted(int(row.source.rsplit(" ", 1)[1]) for row in data.train + data.valid)
@@ -213,10 +207,10 @@ def row(text: str, source: str) -> Conversation:
     return Conversation([{"role": "user", "content": text}, {"role": "assistant", "content": "x"}], source)
 
 
-def test_only_rows_held_out_that_stand_word_for_word_in_the_training_data_are_told_of():
+def test_only_held_out_rows_that_occur_word_for_word_in_the_training_data_are_reported():
     known = [row("a", "t 1"), row("b", "t 2"), row("b", "t 3")]
-    told = remarks(Data(known, [row("A", "v 1"), row("b", "v 2"), row("b ", "v 3"), row("a", "v 4")], [], {}, []))
-    assert told.strip() == "2 of those held out stand in the training data too: v 2 first"
+    lines = remarks(Data(known, [row("A", "v 1"), row("b", "v 2"), row("b ", "v 3"), row("a", "v 4")], [], {}, []))
+    assert lines.strip() == "2 held-out rows also occur in the training data, first v 2"
     assert remarks(Data(known, [row("A", "v 1"), row("b ", "v 3")], [], {}, [])) == ""
 
 

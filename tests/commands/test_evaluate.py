@@ -60,18 +60,18 @@ def test_the_untrained_start_is_what_the_run_measured_before_its_first_step(cli,
 def test_a_model_of_unknown_origin_has_no_start_beside_it_and_says_so(cli, only_a, questions):
     outcome = cli("evaluate", "--model", only_a, "--limit", 3, "--data", questions)
     assert outcome.status == 0, outcome.err
-    assert "untrained start: not known; there is no " in outcome.out
+    assert "untrained start: not available; there is no " in outcome.out
     assert re.search(r"^always '", outcome.out, re.MULTILINE)
 
 
 def test_damaged_options_are_a_start_that_is_not_known(cli, run, questions, tmp_path):
     begun = {"init": "scratch", "size": "tiny", "tokenizer": "bytes", "seed": 0}
     for text, why in (
-        ("{", "not to be had: .* is not JSON"),
-        ("[]", "not to be had: .* is not a JSON object"),
-        ("{}", "not known; .* does not hold a run's options"),
+        ("{", "not available: .* is not JSON"),
+        ("[]", "not available: .* is not a JSON object"),
+        ("{}", "not available; .* does not hold a run's options"),
         (json.dumps(begun | {"size": "vast"}), "not "),
-        (json.dumps(begun | {"init": "gone"}), "not to be had: There is no folder gone"),
+        (json.dumps(begun | {"init": "gone"}), "not available: There is no folder gone"),
     ):
         copy = tmp_path / "copy"
         shutil.copytree(run, copy)
@@ -86,20 +86,20 @@ def test_gsm8ks_rule_and_format_stand_beside_exact_match(cli, run, questions, tm
     outcome = cli("evaluate", "--model", run, "--data", questions, "--json", tmp_path / "e.json")
     assert outcome.status == 0, outcome.err
     assert "GSM8K right" in outcome.out
-    told = json.loads((tmp_path / "e.json").read_text())
+    report = json.loads((tmp_path / "e.json").read_text())
     said = [json.loads(line) for line in (tmp_path / "e.predictions.jsonl").read_text().splitlines()]
     ours = [row["predictions"][f"{run}/model"] for row in said]
     assert [row["wanted"] for row in said] == [f"It is {2 * i}.\n#### {2 * i}" for i in range(40)]
     assert all(row["messages"][-1]["role"] == "user" for row in said)
-    assert told["accuracy"] == sum(o["answer"] == row["wanted"] for o, row in zip(ours, said, strict=True)) / 40
-    assert told["gsm8k_format"] == sum(gsm8k_number(o["answer"]) is not None for o in ours) / 40
+    assert report["accuracy"] == sum(o["answer"] == row["wanted"] for o, row in zip(ours, said, strict=True)) / 40
+    assert report["gsm8k_format"] == sum(gsm8k_number(o["answer"]) is not None for o in ours) / 40
     right = [gsm8k_number(o["answer"]) == gsm8k_number(row["wanted"]) for o, row in zip(ours, said, strict=True)]
-    assert told["gsm8k_accuracy"] == sum(right) / 40
+    assert report["gsm8k_accuracy"] == sum(right) / 40
     assert [o["gsm8k_accuracy"] for o in ours] == right
-    assert told["loss"] == pytest.approx(
+    assert report["loss"] == pytest.approx(
         sum(o["nll"] for o in ours) / sum(o["supervised_tokens"] for o in ours), rel=1e-12
     )
-    trivial = next(one for name, one in told["baselines"].items() if name.startswith("always"))
+    trivial = next(one for name, one in report["baselines"].items() if name.startswith("always"))
     assert trivial["gsm8k_accuracy"] == 1 / 40, "every number is right once"
 
 
@@ -114,26 +114,26 @@ def test_two_runs_are_compared_on_the_same_rows(cli, run, begun, questions, tmp_
     out = tmp_path / "c.json"
     outcome = cli("evaluate", "--compare", run, begun, "--data", questions, "--json", out)
     assert outcome.status == 0, outcome.err
-    told = json.loads(out.read_text())
-    first, second = told["models"].values()
-    gap = told["difference"]["loss"]
+    report = json.loads(out.read_text())
+    first, second = report["models"].values()
+    gap = report["difference"]["loss"]
     assert gap["value"] == pytest.approx(second["loss"] - first["loss"], rel=1e-9)
     assert 0 < gap["low"] < gap["value"] < gap["high"], "thirty steps learn more than one"
     unpaired = (second["loss_interval"][1] - second["loss_interval"][0]) + (
         first["loss_interval"][1] - first["loss_interval"][0]
     )
     assert gap["high"] - gap["low"] < unpaired
-    assert {name for name in told["baselines"] if "start" in name} == {
+    assert {name for name in report["baselines"] if "start" in name} == {
         f"untrained start of {run}/model", f"untrained start of {begun}/model",
     }  # fmt: skip
-    assert "the second less the first" in outcome.out
+    assert "second minus first" in outcome.out
 
 
 def test_losses_over_other_tokens_are_not_compared(cli, run, questions, gpt2_folder):
     cli("train", "--data", questions, "--run", "pairs", "--steps", 1, "--tokenizer", gpt2_folder, "--accuracy-rows", 1)
     outcome = cli("evaluate", "--compare", run, "pairs", "--data", questions, "--limit", 3)
     assert outcome.status == 0, outcome.err
-    last = next(line for line in outcome.out.splitlines() if line.startswith("the second less"))
+    last = next(line for line in outcome.out.splitlines() if line.startswith("second minus"))
     assert "loss" not in last
     assert "exact match" in last
 
@@ -141,7 +141,7 @@ def test_losses_over_other_tokens_are_not_compared(cli, run, questions, gpt2_fol
 @pytest.mark.parametrize(
     ("args", "part"),
     [
-        (["--model", "a", "--compare", "b", "c"], "only one of them"),
+        (["--model", "a", "--compare", "b", "c"], "either --model or --compare"),
         (["--compare", "nowhere", "nowhere"], "nowhere"),
         (["--compare", "only"], "--compare"),
     ],

@@ -67,13 +67,13 @@ def test_an_existing_run_is_never_overwritten(cli, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "precious").write_text("x")
-    assert_one_sentence(cli("train", "--run", run, "--steps", 1), "is there already")
+    assert_one_sentence(cli("train", "--run", run, "--steps", 1), "already exists")
     assert [path.name for path in run.iterdir()] == ["precious"]
 
 
 def test_a_run_folder_under_a_file_is_refused(cli, questions):
     outcome = cli("train", "--data", questions, "--run", questions / "run", "--steps", 1)
-    assert_one_sentence(outcome, "cannot be made")
+    assert_one_sentence(outcome, "cannot be created")
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,9 @@ def test_the_other_commands_answer_in_a_sentence_too(cli, name, args, part):
         (["--data", "."], [". cannot be read"]),
         (["--template", "xml"], ["'xml'", "chatml, documents, alpaca"]),
         (["--tokenizer", "nowhere"], ["'nowhere'"]),
+        (["--color", "red"], ["--color", "red", "never"]),
         (["--colour", "red"], ["--colour", "red", "never"]),
-        (["--color", "never"], ["--color", "did you mean --colour?"]),
+        (["--colr", "never"], ["--colr", "did you mean --color?"]),
         (["--row", "3"], ["--row", "did you mean --rows?"]),
         (["--to-chatml"], ["--to-chatml"]),
     ],

@@ -1,4 +1,4 @@
-"""Lesson 11: what `view` shows of a file is what a model would learn from, and its figures are the data's."""
+"""Lesson 11: what `view` shows of a file is what a model would be trained on, and its figures are the data's."""
 
 import ast
 import json
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from minigpt import load_template, load_tokenizer, view
 from minigpt.text.template import TEMPLATES, ChatML, Message, chatml_text, save_template
 from minigpt.text.tokenizer import CONTROL, ByteTokenizer, Tokenizer
+from minigpt.view import CONTEXT, SUPERVISED
 from minigpt.view import CONTROL as REVERSED
-from minigpt.view import LEARNED, READ
 
 ANSWERS = ["Chào bạn 🙂!", "Vì thế được ạ."]
 CONVERSATION = [
@@ -23,7 +23,7 @@ CONVERSATION = [
     {"role": "user", "content": "Sao?"},
     {"role": "assistant", "content": ANSWERS[1]},
 ]
-# Laid out by hand; a line break is seen and done, what a terminal would obey is spelled.
+# Laid out by hand; a newline is shown and still breaks the line, control characters are escaped.
 SHOWN = {
     "chatml": "<|im_start|>system⏎\nNgắn gọn.<|im_end|>⏎\n"
     "<|im_start|>user⏎\nXin chào 👋🏽\\t\\x1b[31m<|im_end|>⏎\nđỏ?<|im_end|>⏎\n"
@@ -69,12 +69,12 @@ def row_shown(out: str) -> str:
 
 def figures(out: str) -> dict[str, tuple[str, ...]]:
     """The table's lines by name: sum, mean, median, max, as they are printed."""
-    names = ("asked, N_Q", "answered, N_A", "rows as laid out")
-    return {name: tuple(re.search(rf"^{name} +(.+)$", out, re.MULTILINE)[1].split()) for name in names}
+    names = ("prompt tokens, N_Q", "response tokens, N_A", "full sequences (with template)")
+    return {name: tuple(re.search(rf"^{re.escape(name)} +(.+)$", out, re.MULTILINE)[1].split()) for name in names}
 
 
-def coloured_spans(text: str) -> list[tuple[str, str]]:
-    """The text between escape sequences, each piece with those that are in force."""
+def colored_spans(text: str) -> list[tuple[str, str]]:
+    """The text between escape sequences, each piece with those in effect."""
     spans, codes = [], ""
     for code, piece in re.findall(r"(\x1b\[[\d;]*m)|([^\x1b]+)", text):
         codes = "" if code == "\x1b[0m" else codes + code
@@ -90,17 +90,17 @@ def conversation(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["bytes", "gpt2"])
 def tokenizer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tokenizer:
-    """What --tokenizer stands for, whatever it names: reading GPT-2's vocabulary anew takes half a second."""
+    """The tokenizer, whatever --tokenizer names: reading GPT-2's vocabulary again takes half a second."""
     known = ByteTokenizer() if request.param == "bytes" else request.getfixturevalue("gpt2_tokenizer")
     monkeypatch.setattr(view, "load_tokenizer", lambda name: known)
     return known
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
-def test_exactly_the_answers_with_their_ends_stand_in_brackets(cli, conversation, tokenizer, template):
-    outcome = cli("view", "--data", conversation, "--template", template, "--colour", "never")
+def test_exactly_the_responses_with_their_ends_are_in_brackets(cli, conversation, tokenizer, template):
+    outcome = cli("view", "--data", conversation, "--template", template, "--color", "never")
     assert outcome.status == 0, outcome.err
-    assert outcome.out.startswith("[[learned from]], the rest only read\n")
+    assert outcome.out.startswith("[[supervised]], the rest is context only\n")
     row = row_shown(outcome.out)
     assert re.findall(r"(?s)\[\[(.*?)\]\]", row) == [answer + END[template] for answer in ANSWERS]
     assert row == SHOWN[template]
@@ -108,30 +108,38 @@ def test_exactly_the_answers_with_their_ends_stand_in_brackets(cli, conversation
     assert "\x1b" not in outcome.out
 
 
-def test_without_a_terminal_nothing_is_coloured(cli, conversation):
-    assert cli("view", "--data", conversation).out == cli("view", "--data", conversation, "--colour", "never").out
+def test_without_a_terminal_nothing_is_colored(cli, conversation):
+    assert cli("view", "--data", conversation).out == cli("view", "--data", conversation, "--color", "never").out
 
 
-def test_colours_tell_what_is_learned_and_control_tokens_from_a_user_who_types_one(cli, conversation, tokenizer):
-    text = row_shown(cli("view", "--data", conversation, "--colour", "always").out)
-    spans = coloured_spans(text)
+def test_the_british_spelling_of_color_is_accepted_too(cli, conversation):
+    american = cli("view", "--data", conversation, "--color", "always")
+    british = cli("view", "--data", conversation, "--colour", "always")
+    assert (american.status, british.status) == (0, 0), british.err
+    assert "\x1b" in american.out
+    assert british.out == american.out
+
+
+def test_colors_show_what_is_supervised_and_control_tokens_but_not_one_typed_by_the_user(cli, conversation, tokenizer):
+    text = row_shown(cli("view", "--data", conversation, "--color", "always").out)
+    spans = colored_spans(text)
     plain = "".join(piece for _, piece in spans)
     assert plain == re.sub(r"\[\[|\]\]", "", SHOWN["chatml"])
     assert plain.replace("⏎\n", "\n").replace("\\x1b", "\x1b").replace("\\t", "\t") == chatml_text(CONVERSATION)
-    learned = "".join(piece for codes, piece in spans if codes.startswith(LEARNED))
-    assert learned == "".join(answer + "<|im_end|>" for answer in ANSWERS)
-    assert all(codes.startswith((*LEARNED, *READ)) for codes, _ in spans)
+    supervised = "".join(piece for codes, piece in spans if codes.startswith(SUPERVISED))
+    assert supervised == "".join(answer + "<|im_end|>" for answer in ANSWERS)
+    assert all(codes.startswith((*SUPERVISED, *CONTEXT)) for codes, _ in spans)
     control = [piece for codes, piece in spans if codes.endswith(REVERSED)]
     assert control == ["<|im_start|>", "<|im_end|>"] * 5  # the one that the user typed would be the eleventh
 
 
-def test_every_token_differs_in_shade_from_its_neighbours(cli, tmp_path, tokenizer):
+def test_every_token_differs_in_shade_from_its_neighbors(cli, tmp_path, tokenizer):
     messages = said("How many mangoes are 2*4?", "They are <<2*4=8>>8.")  # no token is a part of a character
     path = write(tmp_path / "d.jsonl", messages)
-    spans = coloured_spans(row_shown(cli("view", "--data", path, "--colour", "always").out))
+    spans = colored_spans(row_shown(cli("view", "--data", path, "--color", "always").out))
     ids, _ = ChatML(tokenizer).encode(messages)
     assert [piece.replace("⏎", "") for _, piece in spans] == [tokenizer.decode([token]) for token in ids]
-    shades = [(LEARNED + READ).index(codes.removesuffix(REVERSED)) % 2 for codes, _ in spans]
+    shades = [(SUPERVISED + CONTEXT).index(codes.removesuffix(REVERSED)) % 2 for codes, _ in spans]
     assert shades == [i % 2 for i in range(len(ids))]
 
 
@@ -139,16 +147,17 @@ def test_every_token_differs_in_shade_from_its_neighbours(cli, tmp_path, tokeniz
 def test_ids_are_one_line_a_token_with_the_id_and_the_mask_of_training(cli, conversation, tokenizer, template):
     outcome = cli("view", "--data", conversation, "--template", template, "--ids")
     assert outcome.status == 0, outcome.err
-    lines = [re.fullmatch(r" *(\d+) +(\d+)  (learned|read) +(.+)", line) for line in row_shown(outcome.out).split("\n")]
+    form = re.compile(r" *(\d+) +(\d+)  (supervised|context) +(.+)")
+    lines = [form.fullmatch(line) for line in row_shown(outcome.out).split("\n")]
     ids, supervised = load_template(template, tokenizer).encode(CONVERSATION)
     assert [int(line[1]) for line in lines] == list(range(len(ids)))
     assert [int(line[2]) for line in lines] == ids
-    assert [line[3] == "learned" for line in lines] == supervised
-    # Part of a character is spelled as its bytes, so nothing is lost.
-    spelled = [ast.literal_eval(line[4]) for line in lines]
-    whole = b"".join(text if isinstance(text, bytes) else text.encode() for text in spelled)
+    assert [line[3] == "supervised" for line in lines] == supervised
+    # Part of a character is shown as its bytes, so nothing is lost.
+    quoted = [ast.literal_eval(line[4]) for line in lines]
+    whole = b"".join(text if isinstance(text, bytes) else text.encode() for text in quoted)
     assert whole.decode() == tokenizer.decode(ids)
-    assert any(isinstance(text, bytes) for text in spelled)
+    assert any(isinstance(text, bytes) for text in quoted)
     assert "\ufffd" not in outcome.out
 
 
@@ -157,11 +166,11 @@ def test_supervising_all_marks_everything(cli, conversation, option):
     outcome = cli("view", "--data", conversation, "--supervise", "all", *option)
     row = row_shown(outcome.out)
     if option:
-        assert {line.split()[2] for line in row.split("\n")} == {"learned"}
+        assert {line.split()[2] for line in row.split("\n")} == {"supervised"}
     else:
         assert row == "[[" + re.sub(r"\[\[|\]\]", "", SHOWN["chatml"]) + "]]"
     n = len(ChatML(ByteTokenizer()).encode(CONVERSATION)[0])
-    assert f"learned from: {n} tokens, 100.0% of those laid out" in outcome.out
+    assert f"trained on: {n} tokens, 100.0% of the full sequences" in outcome.out
 
 
 @pytest.mark.parametrize(("rows", "shown"), [(0, 0), (2, 2), (9, 3)])
@@ -176,7 +185,7 @@ def test_a_row_is_shown_as_far_as_it_fits_and_one_that_does_not_says_why(cli, tm
     path = write(tmp_path / "d.jsonl", said("abc", "vwxyz"), said("abcdefgh", "x"))
     outcome = cli("view", "--data", path, "--template", "documents", "--max-length", 8)
     assert f"{path}, line 1, 8 tokens:\n<|endoftext|>abc<|sep|>[[vwx]]\n" in outcome.out
-    assert f"{path}, line 2: no token of the answer fits into 8 tokens.\n" in outcome.out
+    assert f"{path}, line 2: no token of the response fits into 8 tokens.\n" in outcome.out
 
 
 def test_the_figures_of_a_small_file_are_those_counted_by_hand(cli, tmp_path):
@@ -191,14 +200,15 @@ def test_the_figures_of_a_small_file_are_those_counted_by_hand(cli, tmp_path):
     outcome = cli("view", "--data", path)
     roles = len("system"), len("user"), len("assistant")
     first = 10 + 5 + roles[0] + 2 * (roles[1] + roles[2]) + 5 * 4
-    rows = [first, *(asked + answered + roles[1] + roles[2] + 2 * 4 for asked, answered in ((1, 1), (6, 6), (8, 1)))]
+    rows = [first, *(prompt + response + roles[1] + roles[2] + 2 * 4 for prompt, response in ((1, 1), (6, 6), (8, 1)))]
     assert (first, rows) == (67, [67, 23, 33, 30])
     assert figures(outcome.out) == {
-        "asked, N_Q": ("25", "6.2", "7.0", "10"),  # 10, 1, 6, 8
-        "answered, N_A": ("13", "3.2", "3.0", "6"),  # 5, 1, 6, 1
-        "rows as laid out": ("153", "38.2", "31.5", "67"),
+        "prompt tokens, N_Q": ("25", "6.2", "7.0", "10"),  # 10, 1, 6, 8
+        "response tokens, N_A": ("13", "3.2", "3.0", "6"),  # 5, 1, 6, 1
+        "full sequences (with template)": ("153", "38.2", "31.5", "67"),
     }
-    assert "learned from: 18 tokens, 11.8% of those laid out" in outcome.out  # 13, and an end for each of 5 answers
+    # 13, and an end for each of 5 responses
+    assert "trained on: 18 tokens, 11.8% of the full sequences" in outcome.out
     assert "T_max 512: 0 rows are longer; all fit" in outcome.out
 
 
@@ -206,15 +216,16 @@ def test_grade_school_rows_have_the_tokens_that_other_tokenizers_count(cli, tmp_
     rows = [{"question": question, "answer": answer} for question, answer, _, _ in GRADE_SCHOOL]
     outcome = cli("view", "--data", write(tmp_path / "d.jsonl", *rows), "--tokenizer", gpt2_folder, "--rows", 0)
     assert figures(outcome.out) == {
-        "asked, N_Q": ("64", "21.3", "25.0", "26"),
-        "answered, N_A": ("100", "33.3", "40.0", "41"),
-        "rows as laid out": ("197", "65.7", "76.0", "78"),  # 11 more a row: two roles of 2 and 3 tokens, and 3 each
+        "prompt tokens, N_Q": ("64", "21.3", "25.0", "26"),
+        "response tokens, N_A": ("100", "33.3", "40.0", "41"),
+        # 11 more per row: two roles of 2 and 3 tokens, and 3 each
+        "full sequences (with template)": ("197", "65.7", "76.0", "78"),
     }
-    assert "learned from: 103 tokens, 52.3% of those laid out" in outcome.out
+    assert "trained on: 103 tokens, 52.3% of the full sequences" in outcome.out
     assert "T_max 1024: 0 rows are longer; all fit" in outcome.out
 
 
-def test_what_fitting_would_do_is_counted(cli, tmp_path):
+def test_what_t_max_would_drop_or_cut_is_counted(cli, tmp_path):
     """As documents a conversation takes 1 + |u| + 1 + |a| + 1 tokens, and |u| + 1 + |a| + 1 for each turn more."""
     path = write(
         tmp_path / "d.jsonl",
@@ -227,11 +238,11 @@ def test_what_fitting_would_do_is_counted(cli, tmp_path):
     )
     outcome = cli("view", "--data", path, "--template", "documents", "--max-length", 8, "--rows", 0)
     assert (
-        "T_max 8: 5 rows are longer; 2 oldest turns dropped, 2 answers cut at the end, "
-        "2 rows refused, no token of their answer fits\n"
+        "T_max 8: 5 rows are longer; 2 oldest turns dropped, 2 responses cut at the end, "
+        "2 rows refused, no token of their response fits\n"
     ) in outcome.out
     # 4 + 3 + 2, 6, 4, 5, 2 and 2 + 2 of 19, 11, 8, 10, 11 and 16
-    assert "learned from: 30 tokens, 40.0% of those laid out" in outcome.out
+    assert "trained on: 30 tokens, 40.0% of the full sequences" in outcome.out
 
 
 @pytest.mark.parametrize("kind", ["bytes", "a folder of bytes", "gpt2"])
@@ -253,7 +264,7 @@ def test_the_histograms_are_a_picture(cli, conversation, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nowhere/lengths.png", "lengths.xyz"])
-def test_a_picture_that_cannot_be_written_is_told_in_a_sentence(cli, conversation, tmp_path, name):
+def test_a_picture_that_cannot_be_written_is_reported_in_a_sentence(cli, conversation, tmp_path, name):
     outcome = cli("view", "--data", conversation, "--plot", tmp_path / name, "--rows", 0)
     assert outcome.status == 2
     assert f"view: {tmp_path / name} cannot be written: " in outcome.err
@@ -280,11 +291,11 @@ def test_chatml_text_holds_every_message_word_for_word(cli, tmp_path):
     assert "Chào bạn 🙂!" in lines[1].decode()
 
 
-def test_a_file_that_is_there_already_is_never_overwritten(cli, conversation, tmp_path):
+def test_an_existing_file_is_never_overwritten(cli, conversation, tmp_path):
     before = conversation.read_bytes()
     outcome = cli("view", "--data", conversation, "--to-chatml", conversation)
     assert (outcome.status, outcome.out) == (2, "")
-    assert outcome.err == f"view: {conversation} is there already; choose another name.\n"
+    assert outcome.err == f"view: {conversation} already exists; choose another name.\n"
     assert conversation.read_bytes() == before
 
 
@@ -344,4 +355,4 @@ def test_a_file_of_nothing_but_bad_rows_is_refused_even_where_they_are_to_be_ski
     path = write(tmp_path / "d.jsonl", *BAD)
     outcome = cli("view", "--data", path, "--skip-bad")
     assert (outcome.status, outcome.out) == (2, "")
-    assert outcome.err == f"view: {path} holds no good row; without --skip-bad you see what is wrong.\n"
+    assert outcome.err == f"view: {path}: no usable row; without --skip-bad the reasons are shown.\n"

@@ -43,15 +43,15 @@ def test_each_question_gets_its_own_greedy_answer_whatever_the_batch(model: GPT,
     assert sum(heard) == len(QUESTIONS)
 
 
-def test_a_conversation_that_awaits_no_answer_is_refused(model: GPT) -> None:
-    with pytest.raises(UserError, match="there is nothing to answer"):
+def test_a_prompt_that_ends_with_the_assistant_is_refused(model: GPT) -> None:
+    with pytest.raises(UserError, match="a prompt must end with a user turn"):
         answer(model, TEMPLATE, [answered("a", "b").messages], 5)
 
 
 def test_only_the_same_letters_are_right() -> None:
     rows = [answered("q", "Hà Nội") for _ in range(5)]
     found = exact_match(rows, ["Hà Nội", "Hà Nội ", "hà nội", "", "Ha Noi"])
-    assert (found.right, found.asked, found.overall) == ({"all": 1}, {"all": 5}, 0.2)
+    assert (found.right, found.total, found.overall) == ({"all": 1}, {"all": 5}, 0.2)
 
 
 def test_the_last_answer_of_a_conversation_counts() -> None:

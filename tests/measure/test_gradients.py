@@ -70,7 +70,7 @@ def test_a_mean_over_tokens_scales_both_parts_alike_and_one_over_examples_does_n
 
 def test_longer_responses_own_more_of_the_summed_gradient(model, examples) -> None:
     """|R| >> |Q| (document B 5.1): turned round, so is the share."""
-    turned = [Example(e.ids, [False, *(not learned for learned in e.supervised[1:])], e.source) for e in examples]
+    turned = [Example(e.ids, [False, *(not mask for mask in e.supervised[1:])], e.source) for e in examples]
     assert gradient_parts(model, examples, "sum").response_share > 0.5
     assert gradient_parts(model, turned, "sum").response_share < 0.5
 

@@ -11,7 +11,7 @@ from minigpt.text.examples import Example
 
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
-    """Answers of one to twenty-eight tokens, some with a tail that is not learned."""
+    """Answers of one to twenty-eight tokens, some with a tail that is not supervised."""
     generator = torch.Generator().manual_seed(0)
     rows = []
     for i in range(19):

@@ -28,9 +28,9 @@ def conversation(*texts: str, system: str | None = None, source: str = "d.jsonl,
 def test_a_row_of_exactly_t_max_tokens_loses_nothing() -> None:
     row = conversation("abc", "xyz", "de", "uv")
     ids, supervised = DOCUMENTS.encode(row.messages)
-    fitted = encode_within([row], DOCUMENTS, len(ids))
-    assert fitted.examples == [Example(ids, supervised, row.source)]
-    assert (fitted.turns_dropped, fitted.answers_cut, str(fitted)) == (0, 0, "all fit")
+    encoded = encode_within([row], DOCUMENTS, len(ids))
+    assert encoded.examples == [Example(ids, supervised, row.source)]
+    assert (encoded.turns_dropped, encoded.responses_cut, str(encoded)) == (0, 0, "all fit")
 
 
 def test_whole_oldest_turns_go_first_and_only_as_many_as_must() -> None:
@@ -39,47 +39,47 @@ def test_whole_oldest_turns_go_first_and_only_as_many_as_must() -> None:
     two = DOCUMENTS.encode(row.messages[2:])
     one = DOCUMENTS.encode(row.messages[4:])
     for t_max, left, dropped in [(whole - 1, two, 1), (len(two[0]), two, 1), (len(two[0]) - 1, one, 2)]:
-        fitted = encode_within([row], DOCUMENTS, t_max)
-        assert [(row.ids, row.supervised) for row in fitted.examples] == [left]
-        assert (fitted.turns_dropped, fitted.answers_cut) == (dropped, 0)
+        encoded = encode_within([row], DOCUMENTS, t_max)
+        assert [(row.ids, row.supervised) for row in encoded.examples] == [left]
+        assert (encoded.turns_dropped, encoded.responses_cut) == (dropped, 0)
 
 
 @pytest.mark.parametrize("template", [DOCUMENTS, CHATML], ids=lambda template: template.name)
 def test_the_system_message_stays_when_turns_go(template: Documents | ChatML) -> None:
     row = conversation("abc", "xyz", "de", "uv", system="sys")
     left = template.encode(conversation("de", "uv", system="sys").messages)
-    fitted = encode_within([row], template, len(left[0]))
-    assert [(row.ids, row.supervised) for row in fitted.examples] == [left]
+    encoded = encode_within([row], template, len(left[0]))
+    assert [(row.ids, row.supervised) for row in encoded.examples] == [left]
 
 
-def test_the_last_answers_tail_is_cut_and_no_end_token_invented() -> None:
+def test_the_last_response_is_cut_at_the_end_and_no_end_token_added() -> None:
     row = conversation("abc", "xyz")
     ids, _ = DOCUMENTS.encode(row.messages)
     for t_max in (8, 7, 6):
-        fitted = encode_within([row], DOCUMENTS, t_max)
-        assert fitted.examples[0].ids == ids[:t_max]
-        assert fitted.examples[0].supervised == [False] * 5 + [True] * (t_max - 5)
-        assert DOCUMENTS.end not in fitted.examples[0].ids[1:]
-        assert str(fitted) == "0 oldest turns dropped, 1 answers cut at the end"
+        encoded = encode_within([row], DOCUMENTS, t_max)
+        assert encoded.examples[0].ids == ids[:t_max]
+        assert encoded.examples[0].supervised == [False] * 5 + [True] * (t_max - 5)
+        assert DOCUMENTS.end not in encoded.examples[0].ids[1:]
+        assert str(encoded) == "0 oldest turns dropped, 1 responses cut at the end"
 
 
-def test_losing_the_line_break_behind_the_end_token_cuts_no_answer() -> None:
+def test_losing_the_newline_after_the_end_token_cuts_no_response() -> None:
     row = conversation("abc", "xyz")
     ids, supervised = CHATML.encode(row.messages)
-    fitted = encode_within([row], CHATML, len(ids) - 1)
-    assert fitted.examples == [Example(ids[:-1], supervised[:-1], row.source)]
-    assert fitted.answers_cut == 0
+    encoded = encode_within([row], CHATML, len(ids) - 1)
+    assert encoded.examples == [Example(ids[:-1], supervised[:-1], row.source)]
+    assert encoded.responses_cut == 0
 
 
 @pytest.mark.parametrize("supervise", ["response", "all"])
 @pytest.mark.parametrize("t_max", [5, 4, 1])
-def test_a_row_with_no_room_for_the_answer_is_refused_by_its_line(
+def test_a_row_with_no_room_for_the_response_is_refused_by_its_line(
     t_max: int, supervise: Literal["response", "all"]
 ) -> None:
     """An instruction is never cut: [BOS, a, b, c, SEP] fills five places."""
     rows = [conversation("a", "b", source="d.jsonl, line 1"), conversation("abc", "xyz", source="d.jsonl, line 2")]
     with pytest.raises(
-        UserError, match=rf"d\.jsonl, line 2: no token of the answer fits into {t_max} tokens"
+        UserError, match=rf"d\.jsonl, line 2: no token of the response fits into {t_max} tokens"
     ) as caught:
         encode_within(rows, DOCUMENTS, t_max, supervise)
     assert "Raise --max-length" in str(caught.value)
@@ -100,18 +100,18 @@ def test_a_text_that_cannot_be_encoded_is_refused_by_its_line() -> None:
         encode_within([conversation("a", "b"), row], DOCUMENTS, 64)
 
 
-def test_all_tokens_are_learned_where_that_is_asked_for() -> None:
+def test_supervise_all_marks_every_token() -> None:
     row = conversation("abc", "xyz")
-    fitted = encode_within([row], DOCUMENTS, 8, supervise="all")
-    assert fitted.examples[0].ids == DOCUMENTS.encode(row.messages)[0][:8]
-    assert fitted.examples[0].supervised == [True] * 8
+    encoded = encode_within([row], DOCUMENTS, 8, supervise="all")
+    assert encoded.examples[0].ids == DOCUMENTS.encode(row.messages)[0][:8]
+    assert encoded.examples[0].supervised == [True] * 8
 
 
 def test_counts_add_up_over_the_rows() -> None:
     rows = [conversation("abc", "xyz", "de", "uv"), conversation("abc", "xyz"), conversation("a", "b")]
-    fitted = encode_within(rows, DOCUMENTS, 8)
-    assert (len(fitted.examples), fitted.turns_dropped, fitted.answers_cut) == (3, 1, 1)
-    assert str(fitted) == "1 oldest turns dropped, 1 answers cut at the end"
+    encoded = encode_within(rows, DOCUMENTS, 8)
+    assert (len(encoded.examples), encoded.turns_dropped, encoded.responses_cut) == (3, 1, 1)
+    assert str(encoded) == "1 oldest turns dropped, 1 responses cut at the end"
 
 
 @given(
@@ -133,12 +133,12 @@ def test_what_is_left_is_the_most_recent_turns_that_fit(
     ids, supervised = next((one for one in suffixes if len(one[0]) <= t_max), suffixes[-1])
     row = conversation(*(text for pair in texts for text in pair), system=system)
     if not any(supervised[:t_max]):
-        with pytest.raises(UserError, match="line 1: no token of the answer fits"):
+        with pytest.raises(UserError, match="line 1: no token of the response fits"):
             encode_within([row], template, t_max)
         return
-    fitted = encode_within([row], template, t_max)
-    assert fitted.examples == [Example(ids[:t_max], supervised[:t_max], row.source)]
-    assert fitted.answers_cut == any(supervised[t_max:])
+    encoded = encode_within([row], template, t_max)
+    assert encoded.examples == [Example(ids[:t_max], supervised[:t_max], row.source)]
+    assert encoded.responses_cut == any(supervised[t_max:])
 
 
 def test_refused_rows_are_listed_with_their_reasons_and_the_others_kept() -> None:
@@ -151,15 +151,15 @@ def test_refused_rows_are_listed_with_their_reasons_and_the_others_kept() -> Non
     ]
     already = BadRow("before", "listed", "{}")
     bad = [already]
-    fitted = encode_within(rows, DOCUMENTS, 8, bad=bad)
-    assert [row.source for row in fitted.examples] == ["d.jsonl, line 1", "d.jsonl, line 4"]
-    assert fitted.conversations == [rows[0], rows[3]]
-    assert (fitted.turns_dropped, fitted.answers_cut) == (0, 1)
+    encoded = encode_within(rows, DOCUMENTS, 8, bad=bad)
+    assert [row.source for row in encoded.examples] == ["d.jsonl, line 1", "d.jsonl, line 4"]
+    assert encoded.conversations == [rows[0], rows[3]]
+    assert (encoded.turns_dropped, encoded.responses_cut) == (0, 1)
     assert bad[0] == already
     assert [(row.source, row.reason) for row in bad[1:]] == [
-        ("d.jsonl, line 2", "no token of the answer fits into 8 tokens."),
+        ("d.jsonl, line 2", "no token of the response fits into 8 tokens."),
         ("d.jsonl, line 3", "message 2 (assistant) holds a lone surrogate, which is half of a character."),
-        ("d.jsonl, line 5", "the conversation ends with a user turn; one to learn from must end with the assistant."),
+        ("d.jsonl, line 5", "the conversation ends with a user turn; one to train on must end with the assistant."),
     ]
     assert [json.loads(row.text)["messages"] for row in bad[1:]] == [rows[i].messages for i in (1, 2, 4)]
     assert "é" in bad[3].text
@@ -168,14 +168,14 @@ def test_refused_rows_are_listed_with_their_reasons_and_the_others_kept() -> Non
 def test_a_refused_row_leaves_no_trace_in_the_counts() -> None:
     """Its turns were dropped in vain: it is not among the rows whose loss they are."""
     bad: list[BadRow] = []
-    fitted = encode_within([conversation("a", "b", "abcdefgh", "x")], DOCUMENTS, 8, bad=bad)
-    assert (len(bad), len(fitted.examples), str(fitted)) == (1, 0, "all fit")
+    encoded = encode_within([conversation("a", "b", "abcdefgh", "x")], DOCUMENTS, 8, bad=bad)
+    assert (len(bad), len(encoded.examples), str(encoded)) == (1, 0, "all fit")
 
 
 def test_lengths_are_of_the_texts_alone_row_by_row() -> None:
     """Q_i takes the system's words with the user's; no role's name, separator or end token is counted."""
     rows = [conversation("abc", "xy"), conversation("d", "uvw", "eệ", "z", system="sys")]
     counted = lengths(rows, ByteTokenizer())
-    assert (counted.asked, counted.answered) == ([3, 3 + 1 + 4], [2, 3 + 1])
+    assert (counted.prompt, counted.response) == ([3, 3 + 1 + 4], [2, 3 + 1])
     assert counted.totals == (3 + 8, 2 + 4)
     assert lengths([], ByteTokenizer()).totals == (0, 0)

@@ -221,7 +221,7 @@ def cut_short(content: bytes) -> bytes:
 def test_no_more_is_read_than_the_rows_that_were_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opening: bytes
 ) -> None:
-    """The first rows of a file of any length come at once; that it is broken is told where it breaks."""
+    """The first rows of a file of any length come at once; that it is broken is reported only where it breaks."""
     monkeypatch.setattr(files, "CHUNK", 16)
     reading = read_rows(write(tmp_path / "a", cut_short(opening)))
     assert [next(reading).value, next(reading).value] == [{"a": 1}, {"a": 2}]
@@ -238,7 +238,7 @@ def test_no_more_is_read_than_the_rows_that_were_asked_for(
         ('[{"a": 1},\n', 2, "Expecting value"),
         ('[{"a": 1}\n\n{"a": 2}]', 3, "expected ']', found '{'"),
         ('[{"a": 1},\n{"a" 2}]', 2, "Expecting ':' delimiter"),
-        ('[{"a": 1}]\n{"a": 2}', 2, "something stands behind the array's end"),
+        ('[{"a": 1}]\n{"a": 2}', 2, "there is text after the array's end"),
         ('[{"a": 1},\n]', 2, "Expecting value"),
         ("[,1]", 1, "Expecting value"),
         ("[", 1, "Expecting value"),
@@ -257,7 +257,7 @@ def test_a_broken_array_is_refused_by_file_and_line(tmp_path: Path, content: str
     assert "\n" not in str(caught.value)
 
 
-def test_a_mistake_in_a_large_array_is_told_as_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_large_array_is_reported_as_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not as an element too long, which is what it looks like to one who reads on for its end."""
     monkeypatch.setattr(files, "LONGEST", 300)
     monkeypatch.setattr(files, "CHUNK", 50)

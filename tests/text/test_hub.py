@@ -77,7 +77,7 @@ def test_rows_of_the_hub_are_conversations_named_by_their_number() -> None:
 
 
 @pytest.mark.usefixtures("gsm8k")
-def test_configuration_and_split_are_told_by_their_place_and_the_split_is_train_where_none_is_named() -> None:
+def test_configuration_and_split_go_by_position_and_the_default_split_is_train() -> None:
     assert said(f"hf:{GSM8K}:main") == [f"main {i}" for i in range(5)]
     assert said(f"hf:{GSM8K}:socratic") == [f"socratic {i}" for i in range(5)]
     assert said(f"hf:{GSM8K}:socratic:test") == [f"socratic {i}" for i in (7, 8, 9)]
@@ -131,7 +131,7 @@ def test_several_configurations_and_none_of_them_named_is_refused_with_their_nam
     with pytest.raises(UserError) as caught:
         read_conversations([f"hf:{GSM8K}{rest}"])
     assert str(caught.value) == (
-        f"hf:{GSM8K}{rest}: {GSM8K} has the configurations main, socratic; say which: hf:{GSM8K}:main."
+        f"hf:{GSM8K}{rest}: {GSM8K} has the configurations main, socratic; choose one, such as hf:{GSM8K}:main."
     )
 
 
@@ -143,7 +143,7 @@ def test_a_split_there_is_none_of_is_refused_with_those_there_are() -> None:
 
 def test_one_configuration_under_another_name_is_refused_with_its_name(folder: Path) -> None:
     lay_out(folder, "a/b", {"main": {"train": [question(1)]}})
-    with pytest.raises(UserError, match=r"^hf:a/b:nope:train cannot be had: .*'nope'.*\['main'\]\.$"):
+    with pytest.raises(UserError, match=r"^hf:a/b:nope:train cannot be loaded: .*'nope'.*\['main'\]\.$"):
         read_conversations(["hf:a/b:nope:train"])
     with pytest.raises(UserError, match=r"^hf:a/b:nope has no split 'nope'; it has train\.$"):
         read_conversations(["hf:a/b:nope"])
@@ -177,7 +177,7 @@ def test_a_file_that_is_broken_is_refused_with_the_reason(folder: Path, part: st
     with pytest.raises(UserError) as caught:
         read_conversations(["hf:a/b"])
     said = str(caught.value)
-    assert said.startswith("hf:a/b cannot be had: ")
+    assert said.startswith("hf:a/b cannot be loaded: ")
     assert said.endswith(".")
     assert "An error occurred" not in said
     assert "\n" not in said
@@ -225,7 +225,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_set_that_cannot_be_reached_is_refused_at_once(unreachable: list[float]) -> None:
     """The library by itself asks six times, for half a minute or, behind a silent firewall, for seven."""
-    with pytest.raises(UserError, match=r"^hf:no/such cannot be had: Couldn't reach 'no/such' on the Hub .*\.$"):
+    with pytest.raises(UserError, match=r"^hf:no/such cannot be loaded: Couldn't reach 'no/such' on the Hub .*\.$"):
         read_conversations(["hf:no/such"])
     assert unreachable == []
 

@@ -68,7 +68,7 @@ def shared(*said: tuple[object, object]) -> dict[str, list]:
         ),
     ],
 )
-def test_each_format_is_told_by_its_keys(row: dict, messages: list[dict[str, str]]) -> None:
+def test_each_format_is_recognized_by_its_keys(row: dict, messages: list[dict[str, str]]) -> None:
     assert read_row(row) == messages
 
 
@@ -94,7 +94,7 @@ def test_each_format_is_told_by_its_keys(row: dict, messages: list[dict[str, str
         ({"messages": []}, "there is no user turn"),
         ({"messages": [{"from": "human", "value": "u"}]}, "message 1 has the role None"),
         ({"messages": [{"role": [], "content": "u"}]}, r"message 1 has the role \[\]"),
-        ({"messages": [{"role": "user", "content": ["u"]}]}, r"message 1 \(user\) has no text as its content"),
+        ({"messages": [{"role": "user", "content": ["u"]}]}, r"message 1 \(user\) has content that is not text"),
         (
             {"messages": [*turn("u", "a"), {"role": "user", "content": "v"}]},
             "ends with a user turn; a training conversation must end with the assistant",
@@ -103,15 +103,15 @@ def test_each_format_is_told_by_its_keys(row: dict, messages: list[dict[str, str
             {"messages": [*turn("u", "a"), system("s"), *turn("v", "b")]},
             "message 3 is a system message; only the first",
         ),
-        ({"messages": [*turn("u", "a")[:1], *turn("v", "b")]}, "two user turns follow one another"),
-        ({"messages": [*turn("u", "a"), *turn("v", "b")[1:]]}, "two assistant turns follow one another"),
+        ({"messages": [*turn("u", "a")[:1], *turn("v", "b")]}, "there are two consecutive user turns"),
+        ({"messages": [*turn("u", "a"), *turn("v", "b")[1:]]}, "there are two consecutive assistant turns"),
         ({"messages": turn("u", "a")[1:]}, "the assistant speaks before the user"),
         ({"messages": [system("s")]}, "there is no user turn"),
         (shared(("human", "u"), ("tool", "x"), ("gpt", "a")), "message 2 has the role 'tool'; the roles are"),
         (shared(("human", "u"), (["gpt"], "a")), r"message 2 has the role \['gpt'\]; the roles are"),
         (shared(("human", "u"), (None, "a")), "message 2 has the role None; the roles are"),
         (shared((1, "u"), ("gpt", "a")), "message 1 has the role 1; the roles are"),
-        (shared(("human", "u"), ("gpt", None)), r"message 2 \(assistant\) has no text as its content"),
+        (shared(("human", "u"), ("gpt", None)), r"message 2 \(assistant\) has content that is not text"),
         (shared(("human", "u"), ("gpt", "a"), ("human", "v")), "ends with a user turn"),
         (shared(("human", "u"), ("system", "s"), ("gpt", "a")), "message 2 is a system message"),
         (shared(), "there is no user turn"),
@@ -181,7 +181,7 @@ def test_the_first_ten_mistakes_are_named_and_the_others_counted(tmp_path: Path,
     assert lines[named:] == ([f"... and {n_bad - 10} more."] if n_bad > 10 else [])
 
 
-def test_mistakes_of_several_files_are_told_together(tmp_path: Path) -> None:
+def test_errors_of_several_files_are_reported_together(tmp_path: Path) -> None:
     paths = [write(tmp_path / name, GOOD, {}) for name in ("a.jsonl", "b.jsonl")]
     with pytest.raises(UserError, match=r"(?s)a\.jsonl, line 2: .*b\.jsonl, line 2: "):
         read_conversations(paths)
@@ -199,7 +199,7 @@ def test_a_file_without_a_row_is_refused_by_name(tmp_path: Path, content: str) -
     """Also as the second file, where the first holds rows."""
     full, empty = write(tmp_path / "full.jsonl", GOOD), tmp_path / "empty.jsonl"
     empty.write_text(content)
-    with pytest.raises(UserError, match=r"empty\.jsonl holds no row"):
+    with pytest.raises(UserError, match=r"empty\.jsonl has no rows"):
         read_conversations([full, empty])
 
 
@@ -240,20 +240,20 @@ def test_a_bad_row_is_refused_by_its_line_where_there_is_no_list(tmp_path: Path,
 
 
 def test_a_file_of_bad_rows_alone_gives_none_and_lists_all(tmp_path: Path) -> None:
-    """It does hold rows, so it is no mistake by itself; that nothing is left is told by who needs some."""
+    """It has rows, so that is no error yet; the caller that needs usable rows reports that none are left."""
     bad: list[BadRow] = []
     assert read_conversations([write(tmp_path / "a.jsonl", *[{}] * 25)], bad) == []
     assert len(bad) == 25
 
 
 def test_a_file_that_cannot_be_read_is_refused_even_where_bad_rows_are_listed(tmp_path: Path) -> None:
-    for content, said in (("", "holds no row"), ('[{"a"', "is not JSON from here on")):
+    for content, said in (("", "has no rows"), ('[{"a"', "is not JSON from here on")):
         (tmp_path / "a.json").write_text(content)
         with pytest.raises(UserError, match=rf"a\.json.* {said}"):
             read_conversations([tmp_path / "a.json"], [])
 
 
-def test_advice_stands_behind_the_mistakes_and_nothing_is_said_without_any() -> None:
+def test_advice_follows_the_errors_and_nothing_is_raised_without_any() -> None:
     refuse([], "Do this.")
     with pytest.raises(UserError, match=r"^line 1: is bad\.\nDo this\.$"):
         refuse([BadRow("line 1", "is bad.", "")], "Do this.")

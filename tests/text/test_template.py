@@ -1,4 +1,4 @@
-"""Lesson 12: any conversation, in any template, over both tokenizers: what is read, and what of it is learned."""
+"""Lesson 12: any conversation, in any template, over both tokenizers: the tokens, and which of them are supervised."""
 
 from itertools import groupby
 
@@ -42,10 +42,10 @@ def said_by(role: str, messages: list[Message]) -> list[str]:
     return [message["content"] for message in messages if message["role"] == role]
 
 
-def learned_spans(ids: list[int], supervised: list[bool]) -> list[list[int]]:
-    """The runs of learned tokens."""
+def supervised_spans(ids: list[int], supervised: list[bool]) -> list[list[int]]:
+    """The runs of supervised tokens."""
     groups = groupby(zip(ids, supervised, strict=True), key=lambda pair: pair[1])
-    return [[token for token, _ in pairs] for learned, pairs in groups if learned]
+    return [[token for token, _ in pairs] for supervised, pairs in groups if supervised]
 
 
 @pytest.fixture(scope="session", params=[f"{name}-{t}" for name in TEMPLATES for t in ("bytes", "gpt2")])
@@ -57,11 +57,11 @@ def template(request: pytest.FixtureRequest) -> Template:
 
 @given(messages=conversations())
 @settings(max_examples=50, deadline=None)
-def test_exactly_the_answers_with_their_ends_are_learned(template: Template, messages: list[Message]) -> None:
-    """Each run of learned tokens begins with an answer's first token and ends with the end token, middle turns too."""
+def test_exactly_the_responses_with_their_ends_are_supervised(template: Template, messages: list[Message]) -> None:
+    """Each supervised run begins with a response's first token and ends with the end token, middle turns too."""
     ids, supervised = template.encode(messages)
     assert len(ids) == len(supervised)
-    spans = learned_spans(ids, supervised)
+    spans = supervised_spans(ids, supervised)
     tokenizer, answers = template.tokenizer, said_by("assistant", messages)
     assert [tokenizer.decode(span) for span in spans] == [answer + END[template.name] for answer in answers]
     assert spans == [[*tokenizer.encode(answer), tokenizer.control[END[template.name]]] for answer in answers]
@@ -127,7 +127,7 @@ def test_chatml_is_laid_out_as_the_documents_write_it() -> None:
         "<|im_start|>user\nSao?<|im_end|>\n"
         "<|im_start|>assistant\nVì thế.<|im_end|>\n"
     )
-    assert not supervised[-1], "the line break behind the end token is not learned"
+    assert not supervised[-1], "the newline after the end token is not supervised"
     assert template.tokenizer.decode(template.prompt(messages[:-1])).endswith("<|im_start|>assistant\n")
 
 
@@ -155,12 +155,12 @@ U, A, S = say("user", "u"), say("assistant", "a"), say("system", "s")
     [
         ([U, say("tool", "x"), A], "message 2 has the role 'tool'; the roles are system, user and assistant"),
         ([{"content": "x"}, A], "message 1 has the role None"),
-        ([U, U, A], "two user turns follow one another"),
-        ([U, A, A], "two assistant turns follow one another"),
+        ([U, U, A], "there are two consecutive user turns"),
+        ([U, A, A], "there are two consecutive assistant turns"),
         ([U, say("assistant", "")], r"message 2 \(assistant\) is empty"),
         ([say("user", ""), A], r"message 1 \(user\) is empty"),
-        ([U, {"role": "assistant", "content": 3}], r"message 2 \(assistant\) has no text as its content"),
-        ([U, {"role": "assistant"}], r"message 2 \(assistant\) has no text as its content"),
+        ([U, {"role": "assistant", "content": 3}], r"message 2 \(assistant\) has content that is not text"),
+        ([U, {"role": "assistant"}], r"message 2 \(assistant\) has content that is not text"),
         ([U, S, A], "message 2 is a system message; only the first message may be one"),
         ([S, S, U, A], "message 2 is a system message"),
         ([A, U, A], "the assistant speaks before the user"),
@@ -177,10 +177,10 @@ def test_what_is_no_conversation_is_refused_in_words(
             lay_out(messages)
 
 
-def test_only_an_answered_conversation_is_learned_and_only_an_unanswered_one_is_answered(template: Template) -> None:
-    with pytest.raises(UserError, match="ends with a user turn; one to learn from must end with the assistant"):
+def test_training_needs_a_final_response_and_a_prompt_must_not_have_one(template: Template) -> None:
+    with pytest.raises(UserError, match="ends with a user turn; one to train on must end with the assistant"):
         template.encode([U, A, U])
-    with pytest.raises(UserError, match="ends with the assistant; there is nothing to answer"):
+    with pytest.raises(UserError, match="ends with the assistant; a prompt must end with a user turn"):
         template.prompt([U, A])
 
 
@@ -210,7 +210,7 @@ def test_a_model_without_a_templates_control_tokens_is_refused(template: Templat
     """Alpaca's headings are words; the others need tokens that GPT-2 was not published with."""
     largest = max(template.prompt([U]) + [template.end])
     template.check(largest + 1)
-    with pytest.raises(UserError, match=f"without the control tokens of the template {template.name}"):
+    with pytest.raises(UserError, match=f"lacks the control tokens of the template {template.name}"):
         template.check(largest)
     if template.name == "alpaca":
         assert largest == template.tokenizer.control["<|endoftext|>"]

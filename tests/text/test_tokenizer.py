@@ -166,7 +166,7 @@ def test_minigpt_json_says_which_tokenizer_a_model_was_trained_with(
     [
         ("{", "is not JSON"),
         ("[]", "is not a JSON object"),
-        ('{"tokenizer": "bytes"}', "lacks the text 'template'"),
+        ('{"tokenizer": "bytes"}', "the key 'template' is missing"),
     ],
 )
 def test_a_broken_minigpt_json_is_refused_in_words(tmp_path: Path, content: str, said: str) -> None:

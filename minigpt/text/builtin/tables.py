@@ -1,4 +1,4 @@
-"""What the built-in data knows: small tables of words, with their Vietnamese."""
+"""The facts of the built-in data: small tables of words, with their Vietnamese."""
 
 # word: (its opposite, the word in Vietnamese); every pair is asked in both directions
 _PAIRS = """
@@ -29,8 +29,8 @@ Norway, Na Uy, Oslo, Oslo
     4,
 )
 
-# thing (as a sentence begins with it), verb, colour, the colour in Vietnamese
-COLOURS = _table(
+# thing (as a sentence begins with it), verb, color, the color in Vietnamese
+COLORS = _table(
     """
 a banana, is, yellow, vàng | grass, is, green, xanh | snow, is, white, trắng | coal, is, black, đen
 blood, is, red, đỏ | milk, is, white, trắng | a lemon, is, yellow, vàng | a tomato, is, red, đỏ
@@ -38,7 +38,7 @@ blood, is, red, đỏ | milk, is, white, trắng | a lemon, is, yellow, vàng | 
     4,
 )
 
-# animal, what it says
+# animal, its sound
 SOUNDS = _table("cow, moo | dog, woof | cat, meow | duck, quack | sheep, baa | bee, buzz | lion, roar | pig, oink", 2)
 
 # English, Vietnamese
@@ -56,7 +56,7 @@ NAMES = ["Lan", "Minh", "Nam", "Mai", "Anna", "Tom", "Sara", "Ben"]
 CITIES = ["Hanoi", "Paris", "Rome", "Tokyo", "Hue", "Oslo"]
 PETS = ["cat", "dog", "fish", "bird", "pig", "cow"]
 
-# what was reviewed; what one says of it when it was good; when it was bad
+# what is reviewed; what a good review says of it; what a bad one says
 REVIEWED = ["the film", "the soup", "the book", "the trip", "the cake", "the game", "the show", "the tea"]
 PRAISE = ["I loved {}.", "{} was great.", "{} was a joy.", "I enjoyed {}.", "More of {}, please!"]
 BLAME = ["I hated {}.", "{} was awful.", "{} was boring.", "I regret {}.", "Never {} again!"]

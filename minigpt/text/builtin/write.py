@@ -1,7 +1,7 @@
-"""Writes the built-in data: `python -m minigpt.text.builtin.write`. The same seed gives the same bytes.
+"""Write the built-in data: `python -m minigpt.text.builtin.write`. The same seed gives the same bytes.
 
-Each kind of task is a generator of every (prompt, answer) that its wordings and tables allow. A prompt, once drawn,
-goes to one split only, so test asks nothing that train has shown word for word; what it asks *about* has been shown.
+Each kind of task is a generator of every (prompt, answer) that its wordings and tables allow. Each prompt drawn goes
+to one split only, so no test prompt occurs in the training data; the same facts do, phrased differently.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from minigpt.text.builtin.tables import (
     BLAME,
     CAPITALS,
     CITIES,
-    COLOURS,
+    COLORS,
     ENGLISH,
     NAMES,
     OPPOSITES,
@@ -41,7 +41,7 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-# --- what is asked: (question, answer) in many wordings, to be asked plainly or under a system message ---
+# --- the questions: (question, answer) in many wordings, to be asked with or without a system message ---
 
 ASK_OPPOSITE = [
     "What is the opposite of {}?", "Opposite of {}?", "Give the opposite of {}.", "The opposite of {}, please.",
@@ -55,7 +55,7 @@ ASK_CAPITAL = [
     "I need the capital of {}.",
 ]  # fmt: skip
 ASK_CAPITAL_VI = ["Thủ đô của {} là gì?", "Thủ đô {} là gì?", "Thủ đô của {} tên là gì?"]
-ASK_COLOUR = [
+ASK_COLOR = [
     "What colour is {}?", "Which colour is {}?", "Tell me the colour of {}.", "What is the colour of {}?",
     "The colour of {}, please.", "Name the colour of {}.", "Say the colour of {}.", "What's the colour of {}?",
 ]  # fmt: skip
@@ -69,13 +69,13 @@ FRAMES = ["{}", "Hi! {}", "Hello! {}", "{} Thanks!", "{} Thank you!", "One more:
 
 
 def framed(questions: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    """The same questions, some with a greeting or thanks around them."""
+    """The same questions, each also with greetings and thanks around it."""
     for frame, (question, *answer) in product(FRAMES, list(questions)):
         yield frame.format(question), *answer
 
 
 def a(noun: str) -> str:
-    """The English article that belongs before a noun."""
+    """The noun with its English indefinite article."""
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
@@ -89,9 +89,9 @@ def capitals() -> Iterator[tuple[str, str]]:
         yield ask.format(country), city
 
 
-def colours() -> Iterator[tuple[str, str, str, str]]:
-    for ask, (thing, verb, colour, vietnamese) in product(ASK_COLOUR, COLOURS):
-        yield ask.format(thing), f"{sentence(thing)} {verb} {colour}.", colour, vietnamese
+def colors() -> Iterator[tuple[str, str, str, str]]:
+    for ask, (thing, verb, color, vietnamese) in product(ASK_COLOR, COLORS):
+        yield ask.format(thing), f"{sentence(thing)} {verb} {color}.", color, vietnamese
 
 
 def sounds() -> Iterator[tuple[str, str, str]]:
@@ -115,7 +115,7 @@ def capital() -> Task:
 
 
 def fact() -> Task:
-    for question, answer, *_ in framed([*colours(), *sounds()]):
+    for question, answer, *_ in framed([*colors(), *sounds()]):
         yield ["", question], answer
 
 
@@ -210,7 +210,7 @@ def system_capitals() -> Task:
 def system_vietnamese() -> Task:
     for system, (ask, (word, (other, _))) in product(IN_VIETNAMESE, product(ASK_OPPOSITE, OPPOSITES.items())):
         yield [system, sentence(ask.format(word))], OPPOSITES[other][1]
-    for system, (question, _, _, vietnamese) in product(IN_VIETNAMESE, colours()):
+    for system, (question, _, _, vietnamese) in product(IN_VIETNAMESE, colors()):
         yield [system, question], vietnamese
 
 
@@ -220,7 +220,7 @@ def system_letters() -> Task:
 
 
 def system_one_word() -> Task:
-    for system, (question, *_, word) in product(IN_ONE_WORD, [(q, c) for q, _, c, _ in colours()] + list(sounds())):
+    for system, (question, *_, word) in product(IN_ONE_WORD, [(q, c) for q, _, c, _ in colors()] + list(sounds())):
         yield [system, question], word
 
 
@@ -228,7 +228,7 @@ def system_one_word() -> Task:
 
 
 def remember() -> Task:
-    told = [
+    facts = [
         (NAMES, ["My name is {}.", "I am {}.", "I'm {}.", "Call me {}.", "They call me {}.", "Tôi tên là {}."],
          "Hello, {}!", ["What is my name?", "Who am I?", "What's my name?", "Say my name.", "Tôi tên là gì?"]),
         (CITIES, ["I live in {}.", "My home is {}.", "I am from {}.", "I'm from {}.", "My city is {}."],
@@ -236,7 +236,7 @@ def remember() -> Task:
         (PETS, ["I have a {}.", "My pet is a {}.", "We have a {}.", "I own a {}.", "My friend is a {}."],
          "A {} is nice!", ["What pet do I have?", "What is my pet?", "What do I have?", "Name my pet."]),
     ]  # fmt: skip
-    for values, tells, reply, asks in told:
+    for values, tells, reply, asks in facts:
         for value, tell, ask, hello in product(values, tells, asks, ("{}", "Hi! {}")):
             yield ["", hello.format(tell.format(value)), reply.format(value), ask], value
 
@@ -263,18 +263,18 @@ KINDS = {
 
 
 def messages(texts: list[str], answer: str) -> list[dict[str, str]]:
-    system, *said = [*texts, answer]
+    system, *rest = [*texts, answer]
     rows = [{"role": "system", "content": system}] if system else []
-    return rows + [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)]
+    return rows + [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(rest)]
 
 
 def draw(kind: str, texts: list[str]) -> bytes:
-    """A place in a shuffle that depends on the seed and the prompt alone, on any machine and Python."""
+    """A sort key for shuffling that depends on the seed and the prompt alone, on any machine and Python."""
     return hashlib.sha256(json.dumps([SEED, kind, texts]).encode()).digest()
 
 
 def splits() -> dict[str, list[dict]]:
-    """The rows of each split, shuffled across kinds."""
+    """Draw the rows of each split, shuffled across kinds."""
     drawn: dict[str, list[tuple[bytes, dict]]] = {split: [] for split in PER_KIND}
     seen: set[tuple[str, ...]] = set()
     for kind, tasks in KINDS.items():
