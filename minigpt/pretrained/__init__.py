@@ -1,1 +1,1 @@
-"""A model's folder in Hugging Face's layout, and the official weights."""
+"""Model folders in Hugging Face's layout, and the official weights."""

@@ -1,6 +1,6 @@
-"""A model's folder in Hugging Face's GPT-2 layout: config.json and model.safetensors, in and out. Read with lesson 06.
+"""Read and write a folder in Hugging Face's GPT-2 layout: config.json, model.safetensors. Read with lesson 06.
 
-It deals in names and tensors alone, so `GPT` can be built upon it (`GPT.from_pretrained`, `GPT.save_pretrained`).
+It handles only names and tensors, so that `GPT` can use it (`GPT.from_pretrained`, `GPT.save_pretrained`).
 """
 
 import json
@@ -20,7 +20,7 @@ from minigpt.pretrained.official import TENSORS, WEIGHTS, fetch
 from minigpt.reading import read_object, sha256
 
 NAMES = ("vocab_size", "n_embd", "n_head", "n_layer", "layer_norm_epsilon", "bos_token_id", "n_padding_rows")
-# What makes a GPT-2 of a config.json; each may be absent, which means the same.
+# The config.json values that GPT-2 requires; a missing one has the required value by default.
 GPT2_ONLY = {
     "model_type": ("gpt2",),
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of the tanh form
@@ -29,21 +29,21 @@ GPT2_ONLY = {
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True,),
 }
-# Where the tensors are, in the order in which they are looked for. A pickle is read as tensors only, never run.
+# The files that may hold the tensors, in the order of search. A pickle is read as tensors only, never executed.
 FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-# The causal mask, which older files carry as tensors.
+# The causal mask, which older files store as tensors.
 MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
 
 
 def model_folder(name: str | Path) -> Path:
-    """Where a model lies: `weights/<name>` for an official size, model/ in a run's folder, else the folder itself.
+    """A model's folder: `weights/<name>` for an official size, model/ in a run's folder, else the folder itself.
 
-    An official size that is not there is downloaded. UserError where there is none.
+    A missing official size is downloaded. UserError if the folder does not exist.
     """
     folder = Path(name)
     if str(name) in TENSORS and not folder.is_dir():
@@ -58,7 +58,7 @@ def model_folder(name: str | Path) -> Path:
 
 
 def weights_sha256(name: str | Path) -> dict[str, str]:
-    """Of each file that holds a model's tensors."""
+    """SHA-256 of each file that holds a model's tensors."""
     folder = model_folder(name)
     files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
     return {str(path): sha256(path) for path in files}
@@ -70,9 +70,9 @@ def read_config(folder: Path) -> GPTConfig:
     values = read_object(path)
     for name, allowed in GPT2_ONLY.items():
         if name in values and values[name] not in allowed:
-            raise UserError(f"{path} is not of a GPT-2: {name} is {values[name]!r}.")
+            raise UserError(f"{path} does not describe a GPT-2: {name} is {values[name]!r}.")
     chosen = {name: values[name] for name in NAMES if name in values}
-    # The last is what earlier versions of minigpt wrote.
+    # "unused" is the key that earlier versions of minigpt wrote.
     for name, key in (("n_ctx", "n_positions"), ("dropout", "resid_pdrop"), ("n_padding_rows", "unused")):
         if key in values:
             chosen[name] = values[key]
@@ -86,10 +86,10 @@ def read_config(folder: Path) -> GPTConfig:
 
 
 def read_tensors(folder: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A folder's tensors under the names of `expected`, in float32, from the first of FILES that is there.
+    """A folder's tensors under the names of `expected`, in float32, from the first of FILES that exists.
 
-    With or without the prefix "transformer."; mask buffers are left out, and a head must equal the embedding that it
-    is tied to. UserError naming the tensors that are missing, unknown or of another shape.
+    With or without the prefix "transformer."; mask buffers are skipped, and a head must equal the embedding that it is
+    tied to. UserError naming the tensors that are missing, unknown or of another shape.
     """
     path, found = _open(folder)
     tensors = {name.removeprefix("transformer."): read for name, read in found.items()}
@@ -99,7 +99,7 @@ def read_tensors(folder: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]
         raise UserError(f"{path}: lm_head.weight differs from wte.weight; a GPT-2's head is its embedding.")
     for problem, names in (
         ("lacks", expected.keys() - tensors.keys()),
-        ("has the unknown", tensors.keys() - expected.keys()),
+        ("has the unexpected", tensors.keys() - expected.keys()),
     ):
         if names:
             raise UserError(f"{path} {problem} {_listed(names)}.")
@@ -108,16 +108,16 @@ def read_tensors(folder: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]
         tensor = tensors.pop(name)()
         if tensor.shape != expected[name].shape:
             raise UserError(
-                f"{path}: {name} is {list(tensor.shape)}; config.json makes it {list(expected[name].shape)}."
+                f"{path}: {name} has shape {list(tensor.shape)}; config.json requires {list(expected[name].shape)}."
             )
         if not tensor.is_floating_point():
-            raise UserError(f"{path}: {name} is of {tensor.dtype}; weights are floating-point numbers.")
+            raise UserError(f"{path}: {name} has type {tensor.dtype}; weights must be floating-point numbers.")
         loaded[name] = tensor.float()
     return loaded
 
 
 def _open(folder: Path) -> tuple[Path, dict[str, Callable[[], Tensor]]]:
-    """The file that says which tensors a folder holds, and for each of them a function that reads it.
+    """The file that lists a folder's tensors, and for each of them a function that reads it.
 
     One file, or the several that an index names; safetensors before pickles.
     """
@@ -131,12 +131,12 @@ def _open(folder: Path) -> tuple[Path, dict[str, Callable[[], Tensor]]]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not an index of sharded weights ({type(error).__name__}: {error}).") from None
     if outside is not None:
-        raise UserError(f"{path} names {outside!r}; the files of a model lie in its folder.")
+        raise UserError(f"{path} names {outside!r}; a model's files must be in its folder.")
     found: dict[str, Callable[[], Tensor]] = {}
     for file in files:
         for name, read in _open_file(folder / file).items():
             if where.get(name) != file:
-                raise UserError(f"{folder / file} holds {name}, which {path.name} does not say.")
+                raise UserError(f"{folder / file} contains {name}, which {path.name} does not list there.")
             found[name] = read
     if missing := where.keys() - found.keys():
         raise UserError(f"The files that {path} names lack {_listed(missing)}.")
@@ -148,23 +148,23 @@ def _open_file(path: Path) -> dict[str, Callable[[], Tensor]]:
         if path.suffix != ".safetensors":
             tensors = torch.load(path, map_location="cpu", weights_only=True)
             if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-                raise UserError(f"{path} does not hold tensors by their names.")
+                raise UserError(f"{path} does not contain tensors by name.")
             return {name: lambda name=name: tensors[name] for name in tensors}
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
     except SafetensorError as error:
-        raise UserError(f"{path} is not a whole safetensors file: {error}.") from None
+        raise UserError(f"{path} is not a complete safetensors file: {error}.") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
         raise UserError(
-            f"{path} is not a whole file of tensors and nothing else; what else a pickle holds could run as code, "
-            "so it is not read."
+            f"{path} is incomplete, or contains something other than tensors; that could run as code, so the file is "
+            "not read."
         ) from None
 
     def read(name: str) -> Tensor:
-        # Opened anew for each: a tensor in float32 is the file's own pages, of which nothing is copied, and one in
-        # half precision lets go of its pages as soon as it is widened.
+        # Opened again for each tensor: a float32 tensor is the file's own pages, not a copy, and a half-precision one
+        # releases its pages as soon as it is converted.
         with safe_open(path, framework="pt") as file:
             return file.get_tensor(name)
 
@@ -172,17 +172,17 @@ def _open_file(path: Path) -> dict[str, Callable[[], Tensor]]:
 
 
 def write_model(folder: Path, config: GPTConfig, tensors: dict[str, Tensor]) -> None:
-    """config.json and model.safetensors, as transformers.GPT2LMHeadModel.from_pretrained reads them."""
+    """Write config.json and model.safetensors, as transformers.GPT2LMHeadModel.from_pretrained reads them."""
     folder.mkdir(parents=True, exist_ok=True)
     values = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new"}
     values |= {name: getattr(config, name) for name in NAMES}
     values |= {"n_positions": config.n_ctx, "n_ctx": config.n_ctx, "eos_token_id": config.bos_token_id}
     values |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout)
     (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n")
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # Beside its place first: the tensors may be the pages of the very file that they replace.
+    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Under another name first: the tensors may be pages of the very file that they replace.
     incoming = folder / "model.safetensors.incoming"
-    save_file(whole, incoming, metadata={"format": "pt"})
+    save_file(saved, incoming, metadata={"format": "pt"})
     incoming.replace(folder / "model.safetensors")
 
 

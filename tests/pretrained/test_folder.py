@@ -140,7 +140,7 @@ def test_a_missing_tensor_is_named(name: str, folder: Path) -> None:
 def test_an_unknown_tensor_is_named(folder: Path) -> None:
     """A third layer of a two-layer model is no mask: "h.2.attn.c_attn.bias" ends as "h.2.attn.bias" does."""
     rewrite(folder, tensors_of(folder) | {"h.2.attn.c_attn.bias": torch.zeros(96)})
-    assert refusal(folder) == f"{folder / 'model.safetensors'} has the unknown h.2.attn.c_attn.bias."
+    assert refusal(folder) == f"{folder / 'model.safetensors'} has the unexpected h.2.attn.c_attn.bias."
 
 
 def test_of_many_missing_tensors_the_first_five_are_named(folder: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(folder: Path) -> No
     """torch.nn.Linear's order, (out, in), is the likely mistake."""
     tensors = tensors_of(folder)
     rewrite(folder, tensors | {"h.0.mlp.c_fc.weight": tensors["h.0.mlp.c_fc.weight"].T})
-    assert refusal(folder).endswith("h.0.mlp.c_fc.weight is [128, 32]; config.json makes it [32, 128].")
+    assert refusal(folder).endswith("h.0.mlp.c_fc.weight has shape [128, 32]; config.json requires [32, 128].")
 
 
 def test_a_head_of_its_own_is_refused(folder: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_truncated_file_is_refused(kept: float, folder: Path) -> None:
     path = folder / "model.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
-    assert f"{path} is not a whole safetensors file: " in refusal(folder)
+    assert f"{path} is not a complete safetensors file: " in refusal(folder)
 
 
 def test_a_file_that_is_not_there_is_named(folder: Path) -> None:
@@ -181,11 +181,14 @@ def test_a_file_that_is_not_there_is_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"model_type": "llama"}, "is not of a GPT-2: model_type is 'llama'."),
-        ({"activation_function": "gelu"}, "is not of a GPT-2: activation_function is 'gelu'."),  # the erf form
-        ({"scale_attn_weights": False}, "is not of a GPT-2: scale_attn_weights is False."),
-        ({"scale_attn_by_inverse_layer_idx": True}, "is not of a GPT-2: scale_attn_by_inverse_layer_idx is True."),
-        ({"tie_word_embeddings": False}, "is not of a GPT-2: tie_word_embeddings is False."),
+        ({"model_type": "llama"}, "does not describe a GPT-2: model_type is 'llama'."),
+        ({"activation_function": "gelu"}, "does not describe a GPT-2: activation_function is 'gelu'."),  # the erf form
+        ({"scale_attn_weights": False}, "does not describe a GPT-2: scale_attn_weights is False."),
+        (
+            {"scale_attn_by_inverse_layer_idx": True},
+            "does not describe a GPT-2: scale_attn_by_inverse_layer_idx is True.",
+        ),
+        ({"tie_word_embeddings": False}, "does not describe a GPT-2: tie_word_embeddings is False."),
         ({"n_inner": 100}, "n_inner is 100; GPT-2's MLP is 4 n_embd wide."),
         ({"n_head": 5}, "n_embd is 32 and n_head is 5; the heads must share the channels evenly."),
         ({"n_layer": "2"}, "n_layer is '2'; it must be a whole number of at least 1."),
@@ -264,9 +267,9 @@ def test_sharded_files_are_read(small_model: GPT, shards: Path) -> None:
 
 def test_shards_that_their_index_does_not_describe_are_refused(shards: Path) -> None:
     change_index(shards, "ln_f.bias", None)
-    assert "holds ln_f.bias, which model.safetensors.index.json does not say" in refusal(shards)
+    assert "contains ln_f.bias, which model.safetensors.index.json does not list there" in refusal(shards)
     change_index(shards, "ln_f.weight", "../elsewhere.safetensors")
-    assert "names '../elsewhere.safetensors'; the files of a model lie in its folder" in refusal(shards)
+    assert "names '../elsewhere.safetensors'; a model's files must be in its folder" in refusal(shards)
 
 
 def test_a_shard_that_is_not_there_is_named(shards: Path) -> None:
@@ -299,4 +302,4 @@ def test_a_pickle_of_anything_else_is_refused_unread(
 def test_whole_numbers_are_no_weights(folder: Path) -> None:
     tensors = tensors_of(folder)
     rewrite(folder, tensors | {"ln_f.bias": tensors["ln_f.bias"].to(torch.int8)})
-    assert "ln_f.bias is of torch.int8; weights are floating-point numbers." in refusal(folder)
+    assert "ln_f.bias has type torch.int8; weights must be floating-point numbers." in refusal(folder)

@@ -79,14 +79,14 @@ def test_what_the_hub_does_not_have_is_a_sentence(hub: Hub, tmp_path: Path) -> N
 
 
 def test_the_readme_of_the_weights_lists_every_checksum() -> None:
-    text = (Path(__file__).parents[1] / "weights" / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "weights" / "README.md").read_text()
     for sha256 in [*TENSORS.values(), *VOCABULARY.values()]:
         assert sha256 in text
 
 
 @pytest.fixture(scope="module")
 def official() -> GPT:
-    folder = Path(__file__).parents[1] / "weights" / "gpt2"
+    folder = Path(__file__).parents[2] / "weights" / "gpt2"
     if not (folder / "model.safetensors").exists():
         pytest.skip("weights/gpt2 holds no model.safetensors; python -m minigpt.download gpt2 brings it")
     return GPT.from_pretrained(folder)
