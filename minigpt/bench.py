@@ -1,4 +1,4 @@
-"""`python -m minigpt.bench`: tokens a second, beside a peer in the same run. Read with lesson 10."""
+"""`python -m minigpt.bench`: tokens per second, beside a peer in the same run. Read with lesson 10."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,42 +31,43 @@ from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 @dataclass
 class Options:
-    """Time a training step or generation; with --peer, another implementation with the same weights, in turn."""
+    """Time training steps or generation; with --peer, also another implementation with the same weights, in turn."""
 
     mode: Literal["sft", "train", "generate"] = "sft"
-    """sft trains on the responses of conversations; train on every token of random rows; generate continues random
+    """sft trains on the responses of conversations, train on every token of random rows; generate continues random
     prompts greedily."""
     size: Literal["tiny", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] | None = None
-    """The layers; gpt2 for --mode generate, else tiny. The vocabulary is the tokenizer's, or GPT-2's to generate."""
+    """The layers; if left out, gpt2 for --mode generate, else tiny. The vocabulary is the tokenizer's, or GPT-2's for
+    generate."""
     peer: Literal["none", "transformers"] = "none"
-    """transformers is its GPT2LMHeadModel in a process of its own, as its users run it: trained on the rows padded to
-    the longest, with torch's fused AdamW, or continuing by its `generate`."""
+    """transformers is its GPT2LMHeadModel in a separate process, as its users run it: trained on the rows padded to
+    the longest, with torch's fused AdamW, or generating with its `generate`."""
     data: tuple[str, ...] = ("builtin",)
     """Files, hf:owner/name[:config][:split], or builtin."""
     tokenizer: str = "gpt2"
     """bytes, gpt2 or a folder."""
     batch_size: int | None = None
-    """Conversations an optimiser step, 16 if left out; prompts side by side, 1 and then 8 if left out."""
+    """Conversations per optimizer step, 16 if left out; or prompts per batch, 1 and then 8 if left out."""
     max_length: int | None = None
-    """T, the tokens of a row: of --mode train exactly, of sft at most; the model's context if left out."""
+    """T, the tokens of a row: exactly for --mode train, at most for sft; the model's context if left out."""
     micro_batch_size: int | None = None
-    """Conversations held in memory at once, by this project; the batch size if left out."""
+    """Conversations in memory at once, on this side; the batch size if left out."""
     prompt_tokens: int = 32
-    """The length of a prompt to continue."""
+    """Tokens of each prompt."""
     new_tokens: int = 256
-    """How far to continue it; as long as chat's longest answer if left out."""
+    """Tokens to generate; the default is chat's longest answer."""
     steps: int = 5
-    """Timed steps, or continuations, of each; two more warm up."""
+    """Timed steps, or generations, of each side; two more warm up."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What matrices are multiplied in while training, on both sides (autocast); weights and loss stay float32."""
+    """The type of matrix products in training, on both sides (autocast); weights and loss stay float32."""
     compile: bool = False
     """Let torch.compile fuse the operations, on both sides; pays on a GPU."""
     math: Math = "auto"
     """This side's formulas as written out, or torch's kernels; auto is explicit at size tiny."""
     seed: int = 0
-    """Fixes weights and rows."""
+    """Fixes the weights and the rows."""
 
 
 WARM_UP = 2
@@ -88,7 +89,7 @@ def main(options: Options) -> None:
 
 
 def bench_training(options: Options, batch_size: int, device: torch.device) -> None:
-    """Whole optimiser steps on the same rows."""
+    """Time whole optimizer steps on the same rows."""
     size = options.size or "tiny"
     tokenizer = load_tokenizer(options.tokenizer)
     config = GPTConfig.named(size, vocab_size=len(tokenizer))
@@ -117,7 +118,7 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
             return loss
 
         def their_step() -> tuple[float, float]:
-            rows = trainer.rows()  # those of the step that ours has just taken
+            rows = trainer.rows()  # those of the step that our side has just taken
             lr = trainer.optimizer.param_groups[0]["lr"]
             return theirs(rows=[(row.ids, row.supervised) for row in rows], lr=lr)
 
@@ -126,16 +127,16 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
     rows = [examples[i] for step in timed for i in step_rows(step, batch_size, len(examples), options.seed)]
     supervised = sum(sum(row.supervised[1:]) for row in rows) / options.steps
     flops = sum(training_flops(config, used_length(row)) for row in rows) / options.steps
-    introduce(options, size, config, device)
+    print_header(options, size, config, device)
     print(
-        f"{batch_size} rows a step, {sum(len(row.ids) for row in rows) / len(rows):.0f} tokens a row, "
+        f"{batch_size} rows per step, {sum(len(row.ids) for row in rows) / len(rows):.0f} tokens per row, "
         f"{supervised / batch_size:.0f} of them supervised; {options.dtype}; medians of {options.steps} steps; "
         f"{'explicit' if model.is_explicit else 'fast'} formulas"
     )
     peaks = {"minigpt": peak_memory_bytes(device), "transformers": theirs.peak if theirs else 0}
     for name, middle in seconds.items():
         print(
-            f"  {name:<13}{middle:9.3f} s a step {supervised / middle:12,.0f} supervised tokens a second   "
+            f"  {name:<13}{middle:9.3f} s per step {supervised / middle:12,.0f} supervised tokens per second   "
             f"{flops / middle / peak:5.1%} of the {peak / 1e9:,.0f} GFLOP/s of a large matrix product   "
             f"peak memory {peaks[name] / 2**20:,.0f} MiB   last loss {losses[name][-1]:.4f}"
         )
@@ -144,7 +145,7 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
 
 @contextmanager
 def peer(options: Options, model: GPT, mode: str, **job: object) -> Iterator[Peer | None]:
-    """The other side, ready to work, or None where there is none to be."""
+    """Start and finally close the other side; None with --peer none."""
     if options.peer == "none":
         yield None
         return
@@ -156,7 +157,7 @@ def peer(options: Options, model: GPT, mode: str, **job: object) -> Iterator[Pee
 
 
 def bench_generation(options: Options, batch_size: int, device: torch.device) -> None:
-    """The same prompts continued greedily, from the first token read to the last one drawn."""
+    """Time continuing the same prompts greedily, from the first token read to the last one generated."""
     size = options.size or "gpt2"
     config = GPTConfig.named(size)
     if options.prompt_tokens + options.new_tokens > config.n_ctx:
@@ -170,18 +171,18 @@ def bench_generation(options: Options, batch_size: int, device: torch.device) ->
     with peer(options, model, "generate", prompts=prompts, new_tokens=options.new_tokens) as theirs:
         seconds, texts = in_turn(ours, theirs, options.steps)
     weights, bandwidth = generation_bytes(config), read_bandwidth(device)
-    introduce(options, size, config, device)
+    print_header(options, size, config, device)
     print(
         f"{batch_size} prompts of {options.prompt_tokens} tokens, {options.new_tokens} new ones each, greedy, float32; "
         f"medians of {options.steps}\n"
-        f"  each round reads {weights / 1e6:,.0f} MB of weights, and this machine's memory is read at "
-        f"{bandwidth / 1e9:,.1f} GB/s: at most {bandwidth / weights:,.1f} rounds a second"
+        f"  each decoding step reads {weights / 1e6:,.0f} MB of weights, and this machine reads memory at "
+        f"{bandwidth / 1e9:,.1f} GB/s: at most {bandwidth / weights:,.1f} decoding steps per second"
     )
     for name, middle in seconds.items():
-        rounds = options.new_tokens / middle
+        decoding_steps = options.new_tokens / middle
         print(
-            f"  {name:<13}{middle:9.3f} s {batch_size * rounds:12,.1f} tokens a second   "
-            f"{rounds * weights / bandwidth:5.1%} of what memory allows"
+            f"  {name:<13}{middle:9.3f} s {batch_size * decoding_steps:12,.1f} tokens per second   "
+            f"{decoding_steps * weights / bandwidth:5.1%} of the memory bandwidth"
         )
     print_ratio(seconds)
     if options.peer != "none":
@@ -193,19 +194,19 @@ def bench_generation(options: Options, batch_size: int, device: torch.device) ->
 def in_turn(
     ours: Callable[[], object], theirs: Callable[[], tuple[float, object]] | None, times: int
 ) -> tuple[dict[str, float], dict[str, list]]:
-    """Each side's median seconds, and what it gave each time; in turn, so that what else the machine does falls on
+    """Each side's median seconds and all its results. The sides alternate, so that other load on the machine affects
     both. The peer times itself, in its own process."""
     sides = {"minigpt": lambda: timed(ours)} | ({"transformers": theirs} if theirs else {})
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    given: dict[str, list] = {name: [] for name in sides}
+    results: dict[str, list] = {name: [] for name in sides}
     with tqdm(total=WARM_UP + times, leave=False) as bar:
         for _ in range(WARM_UP + times):
             for name, side in sides.items():
                 taken, result = side()
                 seconds[name].append(taken)
-                given[name].append(result)
+                results[name].append(result)
             bar.update()
-    return {name: median(taken[WARM_UP:]) for name, taken in seconds.items()}, given
+    return {name: median(taken[WARM_UP:]) for name, taken in seconds.items()}, results
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:
@@ -214,10 +215,10 @@ def timed(work: Callable[[], object]) -> tuple[float, object]:
     return time.perf_counter() - start, result
 
 
-def introduce(options: Options, size: str, config: GPTConfig, device: torch.device) -> None:
+def print_header(options: Options, size: str, config: GPTConfig, device: torch.device) -> None:
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else f" ({torch.cuda.get_device_name()})"
     print(
-        f"{options.mode}, {size} layers, {config.vocab_size:,} tokens, {config.parameter_count:,} parameters; "
+        f"{options.mode}, size {size}, vocabulary of {config.vocab_size:,}, {config.parameter_count:,} parameters; "
         f"{device}{threads}, torch {torch.__version__}"
     )
 
@@ -229,7 +230,7 @@ def print_ratio(seconds: dict[str, float]) -> None:
 
 
 def load_rows(options: Options, batch_size: int, tokenizer: Tokenizer, config: GPTConfig) -> list[Example]:
-    """The conversations to learn from, or for --mode train rows of random tokens."""
+    """The conversations to train on, or for --mode train rows of random tokens."""
     if options.mode == "train":
         ids = torch.randint(len(tokenizer), (4 * batch_size, options.max_length or config.n_ctx)).tolist()
         return [Example(row, [True] * len(row), "random") for row in ids]
@@ -240,14 +241,14 @@ def load_rows(options: Options, batch_size: int, tokenizer: Tokenizer, config: G
 
 
 def peak_flops(device: torch.device, dtype: str) -> float:
-    """What this machine reaches in one large matrix product: the best of ten."""
+    """FLOP/s of one large matrix product on this machine: the best of ten."""
     n = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
     return 2 * n**3 / best_time(lambda: a @ b, device)
 
 
 def read_bandwidth(device: torch.device) -> float:
-    """Bytes a second at which this machine adds up a GiB of numbers, far more than its caches hold: the best of ten."""
+    """Bytes per second at which this machine sums 1 GiB of numbers, far more than its caches hold: the best of ten."""
     numbers = torch.ones(2**28, device=device)
     return 4 * len(numbers) / best_time(numbers.sum, device)
 

@@ -1,4 +1,4 @@
-"""What the commands share: options from a dataclass, and a mistake answered in a sentence with exit status 2."""
+"""Common to the commands: options from a dataclass, and errors as a sentence with exit status 2."""
 
 import contextlib
 import difflib
@@ -20,26 +20,26 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def parse(options: type[Options], prog: str, args: Sequence[str]) -> Options:
-    """The options that `args` give; the dataclass's docstrings are help, defaults and documentation.
+    """Parse `args` into the dataclass, whose docstrings are the help texts.
 
-    UserError for an unknown option, with the nearest known one, and for a value that cannot be read. --help prints
+    UserError for an unknown option, with the nearest known one, and for a value that cannot be parsed. --help prints
     and exits, as usual.
     """
-    told = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(output):
             chosen, unknown = tyro.cli(options, prog=prog, args=args, return_unknown_args=True)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(_sentence(told.getvalue(), args)) from None
+        raise UserError(_sentence(output.getvalue(), args)) from None
     if unknown:
         names = ["--" + field.name.replace("_", "-") for field in fields(options)]
         given = unknown[0].split("=")[0]
         if not given.startswith("-"):
-            raise UserError(f"{given!r} belongs to no option; {prog} --help lists them.")
+            raise UserError(f"Unexpected argument {given!r}; {prog} --help lists the options.")
         near = difflib.get_close_matches(given.replace("_", "-"), names, n=1)
-        guess = f"did you mean {near[0]}?" if near else f"{prog} --help lists those there are."
+        guess = f"did you mean {near[0]}?" if near else f"{prog} --help lists the options."
         raise UserError(f"There is no option {given}; {guess}")
     return chosen
 
@@ -50,9 +50,9 @@ def run(
     name: str,
     before: Callable[[Options], list[str]] = lambda chosen: [],
 ) -> None:
-    """Parse the command line and do `main`; a UserError becomes its sentence on standard error, and status 2.
+    """Parse the command line and run `main`; a UserError is printed on standard error, with exit status 2.
 
-    `before` may find, in what was chosen, arguments that are to be read before the user's own, which prevail.
+    `before` may return arguments to put before the user's own, which take precedence: a resumed run's saved options.
     """
     prog = f"python -m minigpt.{name}"
     try:
@@ -65,23 +65,22 @@ def run(
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:
         if error.errno not in FULL:
             raise
         where = f" {error.filename}" if error.filename else ""
-        print(f"{name}: nothing more can be written to{where or ' the disk'}: {error.strerror}.", file=sys.stderr)
+        print(f"{name}: cannot write to{where or ' the disk'}: {error.strerror}.", file=sys.stderr)
         sys.exit(2)
 
 
 def _sentence(box: str, args: Sequence[str]) -> str:
-    """What tyro says of the mistake, without the frame around it and the help below it."""
+    """tyro's error message, without the frame around it and the help below it."""
     lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # the first line is the frame's title
     rules = dropwhile(lambda line: not line.strip("─-"), lines)
-    said = takewhile(lambda line: line.strip("─-"), rules)
-    text = " ".join(said)
+    text = " ".join(takewhile(lambda line: line.strip("─-"), rules))
     if unreadable := re.match(r"Error parsing (--[\w-]+):", text):
         option = unreadable[1]
         wanted = (

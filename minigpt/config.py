@@ -1,14 +1,14 @@
-"""A GPT-2's shape, and the sizes that have names. Read with lesson 06."""
+"""A GPT-2's configuration, and the named sizes. Read with lesson 06."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """The numbers that fix a GPT-2's tensors; the field names are those of the official config.json.
+    """The numbers that define a GPT-2's tensors; the field names are those of the official config.json.
 
-    The defaults are GPT-2 small. `dropout` stands for the official resid_pdrop, embd_pdrop and
-    attn_pdrop, which are one number in every published GPT-2; it acts in training only.
+    The defaults are GPT-2 small. `dropout` is the official resid_pdrop, embd_pdrop and attn_pdrop,
+    which are one number in every published GPT-2; it applies in training only.
     """
 
     vocab_size: int = 50257  # V
@@ -19,7 +19,7 @@ class GPTConfig:
     dropout: float = 0.0
     layer_norm_epsilon: float = 1e-5
     bos_token_id: int = 50256  # <|endoftext|>, where a text without a prompt begins
-    n_padding_rows: int = 0  # rows at the end of the vocabulary that are no token's and are never sampled
+    n_padding_rows: int = 0  # rows at the end of the vocabulary that belong to no token and are never sampled
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "n_ctx", "n_embd", "n_head", "n_layer"):
@@ -41,19 +41,19 @@ class GPTConfig:
 
     @classmethod
     def named(cls, name: str, **changes: int | float) -> "GPTConfig":
-        """The size called `name`, with `changes` to single fields; ValueError for a name that is none of SIZES."""
+        """The size called `name`, with `changes` to single fields; ValueError for a name that is not in SIZES."""
         if name not in SIZES:
             raise ValueError(f"There is no size called {name!r}; the sizes are {', '.join(SIZES)}.")
         return cls(**{**SIZES[name], **changes})
 
     @property
     def tokens(self) -> int:
-        """How many tokens there are: the rows of the vocabulary that are in use."""
+        """Number of tokens: the rows of the vocabulary in use."""
         return self.vocab_size - self.n_padding_rows
 
     @property
     def is_small(self) -> bool:
-        """Narrower than the smallest official GPT-2: where speed matters less than running the lines that are read."""
+        """Narrower than the smallest official GPT-2: speed matters less here than running the explicit formulas."""
         return self.n_embd < SIZES["gpt2"]["n_embd"]
 
     @property
@@ -63,9 +63,9 @@ class GPTConfig:
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers are learned: embeddings, L blocks and the last LayerNorm; the tied head adds none.
+        """Number of parameters: embeddings, L blocks and the last LayerNorm; the tied head adds none.
 
-        A block holds 4 C^2 in attention and 8 C^2 in the MLP, and 13 C of biases and LayerNorm gains.
+        A block has 4 C^2 in attention and 8 C^2 in the MLP, and 13 C of biases and LayerNorm gains.
         """
         V, C, L = self.vocab_size, self.n_embd, self.n_layer
         return V * C + self.n_ctx * C + L * (12 * C * C + 13 * C) + 2 * C  # eq 6.3
@@ -76,8 +76,7 @@ SIZES: dict[str, dict[str, int]] = {
     "gpt2-medium": dict(n_embd=1024, n_head=16, n_layer=24),
     "gpt2-large": dict(n_embd=1280, n_head=20, n_layer=36),
     "gpt2-xl": dict(n_embd=1600, n_head=25, n_layer=48),
-    # For a laptop: about a million parameters when the tokens are bytes. Wide and shallow, as few large matrix
-    # products are faster on a CPU than many small ones; two layers are the fewest in which attention can build on
-    # attention.
+    # For a laptop: about a million parameters with byte tokens. Wide and shallow, because a few large matrix products
+    # are faster on a CPU than many small ones; two layers are the fewest in which attention can build on attention.
     "tiny": dict(vocab_size=260, n_ctx=512, n_embd=192, n_head=4, n_layer=2, bos_token_id=256),
 }

@@ -1,4 +1,4 @@
-"""`python -m minigpt.download NAME`: official GPT-2 weights into `weights/`. Read with lesson 06."""
+"""`python -m minigpt.download NAME`: download official GPT-2 weights to `weights/`. Read with lesson 06."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -14,13 +14,13 @@ from minigpt.pretrained.official import fetch
 
 @dataclass
 class Options:
-    """Download an official GPT-2 into weights/NAME, checked by SHA-256. What is there already is only checked.
+    """Download an official GPT-2 to weights/NAME and check its SHA-256. Files already there are only checked.
 
-    HF_ENDPOINT names a mirror of Hugging Face's hub; the usual proxy variables hold.
+    HF_ENDPOINT names a mirror of Hugging Face's hub; the usual proxy variables apply.
     """
 
     name: Annotated[Literal["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"], tyro.conf.Positional]
-    """Which size."""
+    """The size."""
 
 
 def main(options: Options) -> None:

@@ -1,5 +1,5 @@
-"""Mistakes that a person can mend."""
+"""Errors that a user can fix."""
 
 
 class UserError(ValueError):
-    """What was given, what was expected, what to do, as sentences. The commands print it and end with status 2."""
+    """In sentences: what was given, what was expected, what to do. The commands print it and exit with status 2."""

@@ -1,4 +1,4 @@
-"""`python -m minigpt.generate --model FOLDER --prompt TEXT`: a prompt continued."""
+"""`python -m minigpt.generate --model FOLDER --prompt TEXT`: continue a prompt."""
 
 import sys
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from minigpt.sample.sampling import Sampling
 
 @dataclass
 class Options:
-    """Continue a prompt as plain text. What a model learned of conversations shows in its run's samples.md."""
+    """Continue a prompt as plain text. For conversations use minigpt.chat."""
 
     model: str
     """A model's folder, such as runs/builtin-tiny-1/model, or the name of an official size."""
     prompt: str = ""
     """The text to continue; an empty one starts from <|endoftext|>."""
     max_new_tokens: int = 100
-    """How many tokens at most."""
+    """The most tokens to generate."""
     samples: int = 1
-    """How many continuations; one is printed as it is drawn, several when all are done."""
+    """How many continuations; one is printed as it is generated, several when all are done."""
     temperature: float = 1.0
-    """What the scores are divided by before drawing; 0 always takes the best token."""
+    """The logits are divided by this before sampling; 0 always takes the most probable token."""
     top_k: int | None = None
-    """Draw among the k best tokens only."""
+    """Sample from the k most probable tokens only."""
     top_p: float | None = None
-    """Draw among the fewest best tokens whose probability reaches p."""
+    """Sample from the fewest most probable tokens whose total probability reaches p."""
     seed: int | None = None
     """The same seed gives the same text."""
     device: Device = "auto"
@@ -59,13 +59,13 @@ def main(options: Options) -> None:
         print("\n---\n".join(tokenizer.decode(prompt + new) for new in samples))
     room = model.config.n_ctx - max(1, len(prompt))
     if full := sum(len(new) > room for new in samples):
-        which = "It ends" if options.samples == 1 else f"{full} of {options.samples} samples end"
-        print(f"generate: {which} where the model's context of {model.config.n_ctx} tokens is full.", file=sys.stderr)
+        which = "The text stops" if options.samples == 1 else f"{full} of {options.samples} samples stop"
+        print(f"generate: {which} because the context of {model.config.n_ctx} tokens is full.", file=sys.stderr)
 
 
 class _Callable(ModuleType):
-    """The package has a function `generate` and this command of the same name; importing the command puts it in the
-    function's place there, so it has to answer as the function does."""
+    """Makes this module callable. The package has a function `generate` and this command of the same name: importing
+    the command replaces the function there, so the module must work as the function does."""
 
     __call__ = staticmethod(generate)
 

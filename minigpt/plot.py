@@ -1,4 +1,4 @@
-"""`python -m minigpt.plot RUN...`: the curves of one or several runs."""
+"""`python -m minigpt.plot RUN...`: plot the curves of one or more runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,12 @@ from minigpt.run.curves import draw
 
 @dataclass
 class Options:
-    """Draw the losses (and accuracies) of one or several runs into one picture."""
+    """Plot the losses (and accuracies) of one or more runs in one picture."""
 
     runs: Positional[tuple[Path, ...]]
     """The runs' folders."""
     out: Path | None = None
-    """Where to write the picture; loss.png in the first run's folder if left out."""
+    """The picture's file; loss.png in the first run's folder if left out."""
 
 
 def main(options: Options) -> None:
@@ -25,7 +25,7 @@ def main(options: Options) -> None:
         raise UserError("Name at least one run's folder, such as runs/builtin-tiny-1.")
     for run in options.runs:
         if not (run / "metrics.jsonl").is_file():
-            raise UserError(f"{run} is not the folder of a run: it has no metrics.jsonl.")
+            raise UserError(f"{run} is not a run's folder: it has no metrics.jsonl.")
     out = options.out or options.runs[0] / "loss.png"
     try:
         draw(options.runs, out)

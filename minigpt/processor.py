@@ -1,7 +1,7 @@
-"""What is set of the processor and the allocator, once, when minigpt is imported. It changes speed, never a result.
+"""Settings of OpenMP and the memory allocator, made once on import. They change speed, never a result.
 
-The OpenMP setting is read when torch is first imported, so it works only where minigpt is imported before torch, as
-the commands do; `warn_if_too_late` says so where it matters. The allocator's setting works at any time.
+The OpenMP setting is read when torch is first imported, so it works only if minigpt is imported before torch, as the
+commands do; `warn_if_too_late` warns if it matters. The allocator's setting works at any time.
 """
 
 import contextlib
@@ -15,23 +15,23 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 def set_openmp() -> None:
-    """How long GNU OpenMP's threads spin while they wait for one another before they sleep.
+    """Set how long GNU OpenMP's threads spin while waiting for one another before they sleep.
 
     Alone on two cores this changes nothing; beside one other busy program it makes a training step 5 times as fast as
-    the default, which spins on a core that the other needs.
+    the default, which spins on a core that the other program needs.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
 def unset_environment() -> dict[str, str]:
-    """The environment without what is set here: for another program, to be run as its users run it."""
+    """The environment without the setting made here, to run another program as its users run it."""
     return {name: value for name, value in os.environ.items() if (name, value) != ("GOMP_SPINCOUNT", "20000")}
 
 
 def keep_freed_memory() -> None:
-    """Linux with glibc: keep large freed tensors for the next step, where malloc would return them to the system.
+    """Linux with glibc: keep large freed tensors for the next step, instead of returning them to the system.
 
-    The system hands such memory out again page by page, zeroed: time that a training step does not need to spend.
+    The system would zero such memory page by page when it is allocated again: time that a training step can save.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library
@@ -41,7 +41,7 @@ def keep_freed_memory() -> None:
 
 
 def warn_if_too_late() -> None:
-    """Warn, once, that a CPU run will be slow beside other programs because torch was imported first."""
+    """Warn once that a CPU run will be slow beside other programs because torch was imported first."""
     global too_late
     if too_late and sys.platform == "linux":
         too_late = False

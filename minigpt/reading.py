@@ -1,4 +1,4 @@
-"""A file's checksum, and the JSON object in it, or a sentence."""
+"""Read a JSON file; SHA-256 of a file."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from minigpt.errors import UserError
 
 
 def sha256(path: Path) -> str:
-    """Of the file's bytes; UserError for one that cannot be read."""
+    """SHA-256 of the file's bytes; UserError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -17,7 +17,7 @@ def sha256(path: Path) -> str:
 
 
 def read_object(path: Path, use: str = "") -> dict:
-    """The JSON object in a file; UserError where there is none, with the `use` that it would be of."""
+    """The JSON object in a file; UserError if there is none. `use` is added to the error if the file cannot be read."""
     try:
         values = json.loads(path.read_bytes())
     except OSError as error:

@@ -1,6 +1,6 @@
 """`python -m minigpt.train`: data -> tokenizer -> GPT-2 -> loss -> Adam -> parameters (documents A 5, D 5).
 
-`main` is that drawing, read from top to bottom. Lessons 09 and 13 read it.
+`main` is that diagram, read from top to bottom. Read with lessons 09 and 13.
 """
 
 import torch
@@ -55,7 +55,7 @@ def summary(options: Options, data: Data, model: GPT, template: Template, train:
     """The first lines: the model, the data and the settings of a run."""
     config = model.config
     supervised = sum(sum(row.supervised) for row in train.examples)
-    read = sum(len(row.ids) for row in train.examples)
+    total = sum(len(row.ids) for row in train.examples)
     weights = "random weights" if options.init == "scratch" else f"the weights of {options.init}"
     device = {
         "cpu": f"cpu ({torch.get_num_threads()} threads)",
@@ -63,14 +63,14 @@ def summary(options: Options, data: Data, model: GPT, template: Template, train:
     }.get(options.device, options.device)
     pretraining = f", the first {options.pretrain_steps:,} on every token" if options.pretrain_steps else ""
     return (
-        f"minigpt {__version__}: teaching a GPT-2 to answer.\n"
+        f"minigpt {__version__}: training a GPT-2 to follow instructions.\n"
         f"model   {config.parameter_count:,} parameters from {weights}: {config.n_layer} layers, "
         f"{config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}\n"
         f"data    {', '.join(options.data)}: {len(train.examples):,} conversations to train on, "
         f"{len(valid.examples):,} held out; template {template.name}\n"
         + remarks(data)
         + f"tokens  {template.tokenizer.name}, vocabulary of {config.vocab_size:,}; "
-        f"{read - supervised:,} prompt tokens, {supervised:,} supervised; {train}\n"
+        f"{total - supervised:,} prompt tokens, {supervised:,} supervised; {train}\n"
         f"steps   {options.steps:,} of {options.batch_size} conversations{pretraining}, learning rate {options.lr:g}, "
         f"seed {options.seed}\n"
         f"device  {device}, {options.dtype}\n"

@@ -49,7 +49,7 @@ def test_a_run_stopped_twice_ends_in_the_bytes_of_one_never_stopped(cli, tmp_pat
             stop_before(patch, step, number)
             stopped = cli("train", *args)
         assert stopped.status == 128 + number
-        assert f"Stopped after step {step}. To go on: python -m minigpt.train --resume --run" in stopped.out
+        assert f"Stopped after step {step}. To continue: python -m minigpt.train --resume --run" in stopped.out
         assert (tmp_path / "parts" / "loss.png").exists()
         assert checkpoints(tmp_path / "parts" / "checkpoint")[-1].name == f"step-{step:08d}.pt"
         monkeypatch.chdir(tmp_path)
@@ -66,7 +66,7 @@ def test_a_second_ctrl_c_ends_at_once(cli, tmp_path, questions, monkeypatch):
     stop_before(monkeypatch, 3, signal.SIGINT, signal.SIGINT)
     stopped = cli("train", "--data", questions, *ASKED, "--run", tmp_path / "run")
     assert stopped.status == 130
-    assert "To go on" not in stopped.out
+    assert "To continue" not in stopped.out
     assert checkpoints(tmp_path / "run" / "checkpoint") == []
     assert not (tmp_path / "run" / "owner").exists()
 
@@ -108,7 +108,7 @@ def test_a_run_that_died_before_its_first_checkpoint_begins_anew(cli, once, stop
 
 
 def test_a_run_that_died_while_its_result_was_written_is_finished_by_resuming_it(cli, stopped):
-    """Between the last step's checkpoint and result.json; its last evaluation is not told twice."""
+    """Between the last step's checkpoint and result.json; its last evaluation is not recorded twice."""
     assert resume(cli, stopped).status == 0
     expected = outcome(stopped)
     (stopped / "result.json").unlink()
@@ -136,24 +136,24 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(cli, stopped):
         (("--lr", 1e-4), "changed --lr 0.003 to 0.0001: from step 5 on the training differs"),
         (
             ("--micro-batch-size", 5),
-            "changed --micro-batch-size 2 to 5: the training is the same, but for rounding",
+            "changed --micro-batch-size 2 to 5: the training is the same up to rounding",
         ),
         (("--keep", 5), "changed --keep 2 to 5: the training is the same\n"),
         (("--weight-decay", 0), "changed --weight-decay 0.1 to 0.0: from step 5"),
     ],
     ids=str,
 )
-def test_a_changed_option_is_told_with_what_follows_and_written_down(cli, stopped, change, said):
+def test_a_changed_option_is_reported_with_its_effect_and_recorded(cli, stopped, change, said):
     changed = resume(cli, stopped, *change)
     assert changed.status == 0, changed.err
     assert said in changed.out
-    told = json.loads((stopped / "options.json").read_text())
+    recorded = json.loads((stopped / "options.json").read_text())
     name = change[0][2:].replace("-", "_")
-    assert told[name] == change[1]
-    assert [(c["step"], c["option"], c["to"]) for c in told["changes"]] == [(4, name, change[1])]
+    assert recorded[name] == change[1]
+    assert [(c["step"], c["option"], c["to"]) for c in recorded["changes"]] == [(4, name, change[1])]
 
 
-def test_a_changed_decay_and_rate_are_what_the_optimiser_goes_on_with(cli, stopped, monkeypatch):
+def test_a_changed_decay_and_rate_are_what_the_optimizer_continues_with(cli, stopped, monkeypatch):
     seen = []
     train_step = Trainer.train_step
 
@@ -171,11 +171,11 @@ def test_a_changed_decay_and_rate_are_what_the_optimiser_goes_on_with(cli, stopp
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("--seed", 3), "--seed was 0 when the run began and cannot become 3"),
+        (("--seed", 3), "--seed was 0 when the run was started and cannot become 3"),
         (("--template", "alpaca"), "--template was 'chatml'"),
         (("--data", "builtin"), "--data was ["),
-        (("--steps", 2), "has already taken 4 steps; --steps 2 lies behind it"),
-        (("--epochs", 2), "--steps and --epochs say the same thing"),
+        (("--steps", 2), "has already taken 4 steps; --steps 2 is already past"),
+        (("--epochs", 2), "--steps and --epochs both set the number of steps"),
         (("--lr", "fast"), "--lr is 'fast'; it takes a number"),
         (("--repeat", "x"), "give one of them"),
     ],
@@ -203,7 +203,7 @@ def test_a_run_whose_data_has_changed_is_not_resumed(cli, once, stopped):
     finally:
         data.write_text(content)
     assert refused.status == 2
-    assert "questions.jsonl changed since the run began" in refused.err
+    assert "questions.jsonl changed since the run was started" in refused.err
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"steps": "many"}', '{"data": 3}', '{"size": "vast"}'])
@@ -241,7 +241,7 @@ def test_a_fine_tuned_run_is_repeated_only_from_the_same_weights(cli, stopped, t
     weights.write_bytes(content)
     refused = cli("train", "--repeat", tmp_path / "tuned", "--run", tmp_path / "other")
     assert refused.status == 2
-    assert "model.safetensors changed since the run began" in refused.err
+    assert "model.safetensors changed since the run was started" in refused.err
     assert not (tmp_path / "other").exists()
 
 
@@ -250,14 +250,14 @@ def test_a_repetition_is_no_place_for_changes(cli, stopped, change):
     refused = cli("train", "--repeat", stopped, *change)
     assert refused.status == 2
     assert f"{change[0]} was" in refused.err
-    assert "it would be another run" in refused.err
+    assert "would change what the run computes" in refused.err
 
 
 def test_a_run_that_was_changed_on_its_way_is_not_repeated(cli, stopped):
     resume(cli, stopped, "--lr", 1e-4)
     refused = cli("train", "--repeat", stopped)
     assert refused.status == 2
-    assert "was changed on its way: lr at step 4" in refused.err
+    assert "lr was changed at step 4" in refused.err
 
 
 def test_a_second_process_is_kept_out_and_a_lock_left_behind_is_no_obstacle(cli, stopped):
@@ -304,7 +304,7 @@ def test_a_full_disk_is_a_sentence_and_the_former_checkpoint_stays(stopped):
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "The checkpoint of step 5 cannot be written" in done.stderr
-    assert "step-00000004.pt is as it was" in done.stderr
+    assert "step-00000004.pt is unchanged" in done.stderr
     assert outcome_so_far(stopped / "checkpoint") == before
 
 

@@ -27,12 +27,12 @@ def test_generate_from_nothing_starts_with_the_end_of_text(cli, run):
     assert outcome.status == 0, outcome.err
 
 
-@pytest.mark.parametrize(("samples", "words"), [(1, "It ends"), (3, "3 of 3 samples end")])
+@pytest.mark.parametrize(("samples", "words"), [(1, "The text stops"), (3, "3 of 3 samples stop")])
 def test_generate_says_when_it_ended_because_the_context_was_full(cli, only_a, samples, words):
     outcome = cli("generate", "--model", only_a, "--prompt", "Hi ", "--samples", samples, "--max-new-tokens", 100)
     assert outcome.status == 0, outcome.err
     assert outcome.out.split("\n---\n")[0].strip() == "Hi " + "a" * (64 - 3 + 1)
-    assert outcome.err == f"generate: {words} where the model's context of 64 tokens is full.\n"
+    assert outcome.err == f"generate: {words} because the context of 64 tokens is full.\n"
 
 
 def test_generate_says_nothing_when_it_ended_for_another_reason(cli, only_a):

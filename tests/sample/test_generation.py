@@ -117,7 +117,7 @@ def test_no_token_asked_for_is_no_token(model: GPT) -> None:
     ("ids", "n", "settings", "sentence"),
     [
         ([1] * (N_CTX + 1), 5, {}, f"The prompt has {N_CTX + 1} tokens; this model's context holds {N_CTX}"),
-        ([1], -1, {}, "-1 new tokens were asked for; it must be 0 or more"),
+        ([1], -1, {}, "-1 new tokens were requested; it must be 0 or more"),
         ([1], 5, {"temperature": -1.0}, "temperature is -1"),
         ([1], 5, {"top_k": 0}, "top-k is 0"),
         ([1], 5, {"top_p": 0.0}, "top-p is 0"),
