@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from minigpt.errors import UserError
 from minigpt.model.cache import Cache
@@ -31,7 +33,6 @@ def generate(
     return list(stream(model, ids, max_new_tokens, Sampling(temperature, top_k, top_p), stop, seed))
 
 
-@torch.inference_mode()
 def stream(
     model: GPT,
     ids: Sequence[int],
@@ -45,11 +46,24 @@ def stream(
     read = torch.tensor([prompt], device=model.device)
     with _evaluating(model):
         for _ in range(_most_new(model, prompt, max_new_tokens)):
-            logits = model(read, cache, at=_last(read, [read.shape[1]]))
-            read = sample(logits[:, : model.config.tokens], sampling, generator).unsqueeze(1)
+            logits = next_logits(model, read, cache, [read.shape[1]])
+            read = sample(logits, sampling, generator).unsqueeze(1)
             if (token := read.item()) in stop:
                 return
             yield token
+
+
+@torch.inference_mode()
+def next_logits(
+    model: GPT, read: Int[Tensor, "B T"], cache: Cache, lengths: Sequence[int]
+) -> Float[Tensor, "B tokens"]:
+    """The scores of the token after each row's last one, over the vocabulary without its padding rows.
+
+    Rows end at their `lengths`; what is on the right of that is padding.
+    """
+    last = torch.tensor(lengths, device=read.device).unsqueeze(1) - 1
+    at = torch.arange(read.shape[1], device=read.device) == last
+    return model(read, cache, at=at)[:, : model.config.tokens]
 
 
 def generate_batch(
@@ -75,7 +89,6 @@ def tee(drawn: Iterator[int], ids: list[int]) -> Iterator[int]:
         yield token
 
 
-@torch.inference_mode()
 def _decode(
     model: GPT,
     prompts: Sequence[Sequence[int]],
@@ -93,10 +106,10 @@ def _decode(
         return
     read = torch.tensor([prompt + [0] * (max(lengths) - len(prompt)) for prompt in prompts], device=model.device)
     with _evaluating(model):
-        logits = model(read, cache, at=_last(read, lengths))
+        logits = next_logits(model, read, cache, lengths)
         cache.trim(lengths)
         while True:
-            drawn = sample(logits[:, : model.config.tokens], sampling, generator)
+            drawn = sample(logits, sampling, generator)
             new = dict(zip(active, drawn.tolist(), strict=True))
             yield {i: token for i, token in new.items() if token not in stop}
             for i in active:
@@ -108,7 +121,7 @@ def _decode(
                 cache.select_rows(rows)
                 drawn, active = drawn[rows], [active[row] for row in rows]
             read = drawn.unsqueeze(1)
-            logits = model(read, cache, at=_last(read, [1] * len(active)))
+            logits = next_logits(model, read, cache, [1] * len(active))
 
 
 def _prepare(
@@ -133,12 +146,6 @@ def _prepare(
 def _most_new(model: GPT, prompt: list[int], max_new_tokens: int) -> int:
     """How many tokens may follow a prompt: the one after the context's last position is sampled but never read."""
     return min(max_new_tokens, model.config.n_ctx - len(prompt) + 1)
-
-
-def _last(read: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-    """`at` for the last token of each row: only its logits are needed."""
-    last = torch.tensor(lengths, device=read.device).unsqueeze(1) - 1
-    return torch.arange(read.shape[1], device=read.device) == last
 
 
 @contextmanager

@@ -75,7 +75,8 @@ def test_every_fast_form_runs_in_fast_mode_and_no_line_that_it_replaces(cli, tmp
     with executed(fast | explicit) as seen:
         train_evaluate_generate(cli, questions, tmp_path / "run", "fast")
     assert {fast[line] for line in seen & fast.keys()} == set(fast.values())
-    assert not set(fast.values()) & {explicit[line] for line in seen & explicit.keys()}
+    # But the head's: its fast form is for the few rows of a step of generation, and evaluation scores many.
+    assert set(fast.values()) & {explicit[line] for line in seen & explicit.keys()} == {"6.2"}
 
 
 def test_auto_is_explicit_at_size_tiny_and_fast_at_the_official_sizes():
