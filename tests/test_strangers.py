@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from minigpt import GPT, GPTConfig, load_template, load_tokenizer, train
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe, Trainer
+from minigpt.run.changes import Changes
 from minigpt.run.checkpoint import load_checkpoint, save_checkpoint
-from minigpt.run.folder import Changes, read_options
+from minigpt.run.folder import read_options
 from minigpt.run.metrics import Metrics
 from minigpt.run.start import initial_model_of
 from minigpt.text.examples import Example
