@@ -68,7 +68,7 @@ def summary(options: Options, data: Data, model: GPT, template: Template, train:
         f"{config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}\n"
         f"data    {', '.join(options.data)}: {len(train.examples):,} conversations to train on, "
         f"{len(valid.examples):,} held out; template {template.name}\n"
-        + remarks(data)
+        + remarks(data.bad, train.conversations, valid.conversations)
         + f"tokens  {template.tokenizer.name}, vocabulary of {config.vocab_size:,}; "
         f"{total - supervised:,} prompt tokens, {supervised:,} supervised; {train}\n"
         f"steps   {options.steps:,} of {options.batch_size} conversations{pretraining}, learning rate {options.lr:g}, "

@@ -10,7 +10,7 @@ from torch import nn
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
-from minigpt.pretrained.folder import model_folder
+from minigpt.pretrained.folder import model_folder, read_config
 from minigpt.reading import read_object
 from minigpt.run.device import Device, Math, choose_device, place
 from minigpt.text.template import Template, template_of
@@ -81,6 +81,7 @@ def load_model(
     """
     folder = model_folder(name)
     where = choose_device(device)
+    read_config(folder)  # a folder without a model is reported as that, not by what else it lacks
     template = template_of(folder, template_name)
     model = place(GPT.from_pretrained(folder), where, math)
     limit_vocabulary(model, len(template.tokenizer))

@@ -91,12 +91,12 @@ def load_data(
     return Data(train, valid, test[:accuracy_rows], files, bad if skip_bad else None, valid_name)
 
 
-def remarks(data: Data) -> str:
+def remarks(bad: Sequence[BadRow] | None, train: Sequence[Conversation], valid: Sequence[Conversation]) -> str:
     """Lines about bad rows, and about held-out rows that also occur in training."""
     lines = ""
-    if data.bad:
-        lines += f"        {len(data.bad):,} bad rows left out, listed in bad_rows.jsonl\n"
-    if again := repeated(data.valid, data.train):
+    if bad:
+        lines += f"        {len(bad):,} bad rows left out, listed in bad_rows.jsonl\n"
+    if again := repeated(valid, train):
         lines += f"        {len(again):,} held-out rows also occur in the training data, first {again[0].source}\n"
     return lines
 

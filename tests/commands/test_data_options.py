@@ -11,7 +11,7 @@ import torch
 
 from minigpt.learn.trainer import Trainer
 from minigpt.text.records import BadRow, Conversation
-from minigpt.text.splits import Data, load_data, remarks, write_bad_rows
+from minigpt.text.splits import load_data, remarks, write_bad_rows
 from tests.commands.conftest import write_questions
 
 SMALL = ("--steps", 2, "--batch-size", 2, "--accuracy-rows", 2, "--max-length", 128)
@@ -209,9 +209,9 @@ def row(text: str, source: str) -> Conversation:
 
 def test_only_held_out_rows_that_occur_word_for_word_in_the_training_data_are_reported():
     known = [row("a", "t 1"), row("b", "t 2"), row("b", "t 3")]
-    lines = remarks(Data(known, [row("A", "v 1"), row("b", "v 2"), row("b ", "v 3"), row("a", "v 4")], [], {}, []))
+    lines = remarks([], known, [row("A", "v 1"), row("b", "v 2"), row("b ", "v 3"), row("a", "v 4")])
     assert lines.strip() == "2 held-out rows also occur in the training data, first v 2"
-    assert remarks(Data(known, [row("A", "v 1"), row("b ", "v 3")], [], {}, [])) == ""
+    assert remarks(None, known, [row("A", "v 1"), row("b ", "v 3")]) == ""
 
 
 def test_the_list_of_bad_rows_holds_any_text_and_is_not_made_for_none(tmp_path):

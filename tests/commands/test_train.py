@@ -9,7 +9,7 @@ from transformers import GPT2LMHeadModel
 from minigpt import GPT, load_template, load_tokenizer
 from minigpt.run.metrics import read_metrics
 
-RUN_FOLDER = {"options.json", "metrics.jsonl", "loss.png", "samples.md", "result.json", "model", "checkpoint"}
+RUN_FOLDER = {"options.json", "metrics.jsonl", "loss.png", "samples.md", "result.json", "model", "checkpoint", "lock"}
 SHORT = ("--steps", 6, "--accuracy-rows", 12, "--batch-size", 4, "--eval-every", 3)
 
 
