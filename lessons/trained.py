@@ -3,6 +3,7 @@
 The default job's data, template and recipe, but 64 channels and a context of 256.
 """
 
+import minigpt  # noqa: F401, I001 - before torch: see processor.py
 import torch
 
 from lessons.harness.links import LESSONS
