@@ -17,8 +17,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for level in ("turtle", "dog", "lion"):
-        config.addinivalue_line("markers", f"{level}: an exercise of this level")
+    for marker in ("turtle: a formula", "dog: a small program", "lion: measured against the real thing"):
+        config.addinivalue_line("markers", marker)
     config.addinivalue_line("markers", "fast_form: about the package's own lines or kernels; left out under --mine")
     if config.getoption("--fix") and not hasattr(config, "workerinput"):
         from lessons.harness.mend import mend
@@ -51,8 +51,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "mine"):
-        ours = [item for item in items if any(item.path.is_relative_to(folder) for folder in LESSONS)]
-        left_out = {*ours, *(item for item in items if item.get_closest_marker("fast_form"))}
+        ours = {item for item in items if any(item.path.is_relative_to(folder) for folder in LESSONS)}
+        left_out = ours | {item for item in items if item.get_closest_marker("fast_form")}
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
 

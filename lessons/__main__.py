@@ -17,8 +17,7 @@ def progress() -> str:
         for exercise in lesson.graders.values():
             mine = lesson.answer(exercise)
             sentence = exercise.verdict(mine, lesson)
-            state = "✓" if not sentence else "·" if sentence.endswith(NOT_WRITTEN) else "✗"
-            states.append(f"{SIGNS[exercise.level]} {state}")
+            states.append(SIGNS[exercise.level] + (" ✓" if not sentence else " ·" if NOT_WRITTEN in sentence else " ✗"))
             if sentence and not nearest:
                 line = f":{inspect.getsourcelines(mine)[1]}" if mine else ""
                 nearest = (

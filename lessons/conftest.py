@@ -1,12 +1,12 @@
 """What pytest finds in a lesson's folder: its README's fences, and its exercises."""
 
-import os
+import os  # noqa: I001
 from pathlib import Path
 
+import minigpt  # noqa: F401 - before torch, as the commands import it
 import pytest
 import torch
 
-import minigpt  # noqa: F401
 from lessons.harness.fences import Fences, parse
 from lessons.harness.grade import ExerciseFile
 

@@ -104,7 +104,7 @@ def check(text: str, number_of_lesson: int, found: dict[str, list[Place]], root:
     new = FORMULA.sub(renewed, text)
     if (blocks := text.count("```math\n")) != len(seen):
         wrong.append(f"{blocks} ```math blocks, but {len(seen)} of them end with \\qquad (n.m).")
-    own = [number for number in found if number.split(".")[0] == str(number_of_lesson)]
+    own = [number for number in found if int(float(number)) == number_of_lesson]
     wrong += [f"({n}) is marked in {found[n][0].path} but is not in this lesson." for n in own if n not in seen]
     wrong += [f"({n}) appears {seen.count(n)} times in this lesson." for n in sorted(set(seen)) if seen.count(n) > 1]
     return new, wrong

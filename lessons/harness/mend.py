@@ -41,7 +41,7 @@ def the_map() -> str:
 
 def mend() -> list[str]:
     """Links and lines, outputs, figures, the map: the files that changed, and what only an author can mend."""
-    told: list[str] = []
+    told = []
 
     def write(path: Path, text: str) -> None:
         if not path.exists() or path.read_text("utf-8") != text:

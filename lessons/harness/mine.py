@@ -35,16 +35,12 @@ def load(file: Path) -> dict[str, Callable]:
         spec = importlib.util.spec_from_file_location("mine", file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    named = {name: getattr(module, name, None) for name in exercises_with_places()}
-    own = {name: f for name, f in named.items() if inspect.isfunction(f) and not f.__module__.startswith("minigpt.")}
-    return {name: f for name, f in own.items() if not is_stub(f)}
+    named = {name: f for name in exercises_with_places() if inspect.isfunction(f := getattr(module, name, None))}
+    return {name: f for name, f in named.items() if not (f.__module__.startswith("minigpt.") or is_stub(f))}
 
 
 def put_all(files: Sequence[str | Path]) -> dict[str, tuple[Exercise, str]]:
-    """Put every function of the files in its places; of each, the exercise, and what its grader says.
-
-    They are graded first, while the package is as it was.
-    """
+    """Grade every function of the files, then put it in its places: of each, the exercise and its grader's sentence."""
     known = exercises_with_places()
     mine = {name: function for file in files for name, function in load(Path(file)).items()}
     if not mine:
@@ -52,11 +48,11 @@ def put_all(files: Sequence[str | Path]) -> dict[str, tuple[Exercise, str]]:
             f"{', '.join(map(str, files))}: no function here that is written and has a place in the package; "
             f"those with a place are {', '.join(known)}."
         )
-    verdicts = {name: known[name][1].verdict(function, known[name][0]) or "right." for name, function in mine.items()}
-    for name, function in mine.items():
-        for place in known[name][1].places:
-            put(place, function, name)
-    return {name: (known[name][1], verdicts[name]) for name in mine}
+    graded = {name: (known[name][1], known[name][1].verdict(f, known[name][0]) or "right.") for name, f in mine.items()}
+    for name, (exercise, _) in graded.items():
+        for place in exercise.places:
+            put(place, mine[name], name)
+    return graded
 
 
 def put(place: str, mine: Callable, name: str) -> Callable[[], None]:

@@ -23,8 +23,7 @@ import minigpt  # before torch, as minigpt sets what torch reads when it is impo
 def notebook(readme: Path, folder: Path) -> dict:
     """A lesson as a notebook that is kept in `folder`: its links lead from there."""
     here = Path(os.path.relpath(readme.parent, folder)).as_posix()
-    # The package's lines (```py) are shown, not run.
-    text = MATH.sub(r"$$\1$$", readme.read_text("utf-8")).replace("```py\n", "```\n")
+    text = MATH.sub(r"$$\1$$", readme.read_text("utf-8")).replace("```py\n", "```\n")  # shown, not run
     book, cells = jupytext.reads(text, "md"), []
     for cell in book.cells:
         if cell.cell_type == "markdown":
