@@ -16,6 +16,11 @@ def causal_mask(T: int, S: int, device: torch.device | None = None) -> Bool[Tens
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
 
 
+def split_heads(qkv: Float[Tensor, "B T three_C"], n_head: int) -> Float[Tensor, "3 B H T D"]:
+    """q, k and v of each head: W_Q, W_K, W_V are side by side in c_attn, and within each of them the heads."""
+    return qkv.unflatten(-1, (3, n_head, -1)).permute(2, 0, 3, 1, 4)  # (B, T, 3, H, D) to (3, B, H, T, D)
+
+
 def attend(
     q: Float[Tensor, "B H T D"],
     k: Float[Tensor, "B H S D"],
@@ -60,15 +65,11 @@ class MultiHeadAttention(nn.Module):
         self.explicit = True
 
     def forward(
-        self,
-        x: Float[Tensor, "B T C"],
-        cache: LayerCache | None = None,
-        mask: Bool[Tensor, "#B 1 T S"] | None = None,
+        self, x: Float[Tensor, "B T C"], cache: LayerCache | None = None, mask: Bool[Tensor, "#B 1 T S"] | None = None
     ) -> Float[Tensor, "B T C"]:
-        B, T, C = x.shape
-        q, k, v = self.c_attn(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)  # eq 3.1
+        q, k, v = split_heads(self.c_attn(x), self.n_head)  # eq 3.1
         if cache is not None:
             k, v = cache.extend(k, v)
         form = attend if self.explicit else attend_fast
         heads = form(q, k, v, mask, self.dropout.p if self.training else 0.0)
-        return self.dropout(self.c_proj(heads.transpose(1, 2).reshape(B, T, C)))  # eq 3.4
+        return self.dropout(self.c_proj(heads.transpose(1, 2).flatten(2)))  # eq 3.4

@@ -43,15 +43,23 @@ def keep_top_p(logits: Float[Tensor, "B V"], p: float) -> Float[Tensor, "B V"]:
     return logits.masked_fill(tail.scatter(-1, order, tail), float("-inf"))
 
 
+def probabilities(
+    logits: Float[Tensor, "B V"], temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Float[Tensor, "B V"]:
+    """P(. | x_<t) after temperature (above 0), top-k and top-p, in that order, in float32 whatever logits are in."""
+    logits = logits.float() / temperature
+    if top_k is not None:
+        logits = keep_top_k(logits, top_k)
+    if top_p is not None:
+        logits = keep_top_p(logits, top_p)
+    return logits.softmax(-1)
+
+
 def sample(
     logits: Float[Tensor, "B V"], sampling: Sampling, generator: torch.Generator | None = None
 ) -> Int[Tensor, " B"]:
-    """Sample x_t from P(. | x_<t) after temperature, top-k and top-p, in that order; temperature 0 takes the best."""
+    """Sample x_t from P(. | x_<t) after temperature, top-k and top-p; temperature 0 takes the best."""
     if sampling.temperature == 0.0:
         return logits.argmax(-1)
-    logits = logits.float() / sampling.temperature
-    if sampling.top_k is not None:
-        logits = keep_top_k(logits, sampling.top_k)
-    if sampling.top_p is not None:
-        logits = keep_top_p(logits, sampling.top_p)
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)  # eq 7.1
+    P = probabilities(logits, sampling.temperature, sampling.top_k, sampling.top_p)
+    return torch.multinomial(P, 1, generator=generator).squeeze(-1)  # eq 7.1

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import pytest
 import torch
 
 from minigpt import GPT, GPTConfig
@@ -54,6 +55,7 @@ def train_evaluate_generate(cli, data: Path, run: Path, math: str) -> None:
     assert cli("generate", "--model", run / "model", "--max-new-tokens", 2, "--math", math, "--seed", 1).status == 0
 
 
+@pytest.mark.fast_form
 def test_every_marked_line_runs_in_explicit_mode(cli, tmp_path, questions, no_pictures):
     """By train, evaluate and generate; eq 11.3 is what `view` counts, 10.2 what `bench` divides by, 13.2 a measurement
     that no command takes."""
@@ -70,6 +72,7 @@ def test_every_marked_line_runs_in_explicit_mode(cli, tmp_path, questions, no_pi
     assert missed <= {lines[line] for line in seen}
 
 
+@pytest.mark.fast_form
 def test_every_fast_form_runs_in_fast_mode_and_no_line_that_it_replaces(cli, tmp_path, questions, no_pictures):
     fast, explicit = marked(FAST), marked(MARK)
     with executed(fast | explicit) as seen:

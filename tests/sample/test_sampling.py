@@ -1,7 +1,5 @@
 """Lesson 07: temperature, top-k and top-p against transformers', and by their own definitions."""
 
-from unittest import mock
-
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -10,14 +8,7 @@ from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from minigpt.errors import UserError
-from minigpt.sample.sampling import Sampling, keep_top_k, keep_top_p, sample
-
-
-def drawn_from(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
-    """The probabilities that `sample` draws with."""
-    with mock.patch.object(torch, "multinomial", return_value=torch.zeros(len(logits), 1, dtype=torch.int64)) as draw:
-        sample(logits, Sampling(temperature, top_k, top_p))
-    return draw.call_args.args[0]
+from minigpt.sample.sampling import Sampling, keep_top_k, keep_top_p, probabilities, sample
 
 
 def warped(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
@@ -50,7 +41,7 @@ def test_every_token_has_the_probability_that_transformers_gives_it(
     if ties:
         logits = logits.round()
     settings = (temperature, top_k, top_p)
-    assert torch.equal(drawn_from(logits, *settings), warped(logits, *settings))
+    assert torch.equal(probabilities(logits, *settings), warped(logits, *settings))
 
 
 LOGITS = torch.tensor([[0.15, 0.5, 0.05, 0.3]]).log()
@@ -91,6 +82,13 @@ def test_rows_are_cut_each_by_its_own_scores() -> None:
     assert sample(logits, Sampling(top_p=0.5)).tolist() == [0, 3]
 
 
+def test_a_token_is_drawn_with_these_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, drawn = torch.randn(3, 30, generator=torch.Generator().manual_seed(0)), []
+    monkeypatch.setattr(torch, "multinomial", lambda P, *_, **__: drawn.append(P) or P.argmax(-1, keepdim=True))
+    sample(logits, Sampling(0.7, 20, 0.9))
+    assert torch.equal(drawn[0], probabilities(logits, 0.7, 20, 0.9))
+
+
 def test_temperature_zero_takes_the_best_whatever_else_is_asked() -> None:
     logits = torch.randn(5, 30, generator=torch.Generator().manual_seed(0))
     best = logits.argmax(-1)
@@ -110,7 +108,7 @@ def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
 
 def test_bfloat16_scores_are_drawn_from_in_float32() -> None:
     logits = torch.randn(2, 30, generator=torch.Generator().manual_seed(0)).bfloat16()
-    assert torch.equal(drawn_from(logits, 0.7, 20, 0.9), drawn_from(logits.float(), 0.7, 20, 0.9))
+    assert torch.equal(probabilities(logits, 0.7, 20, 0.9), probabilities(logits.float(), 0.7, 20, 0.9))
 
 
 @pytest.mark.parametrize(
