@@ -10,7 +10,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from minigpt import GPTConfig
+from minigpt import GPTConfig, load_tokenizer
 from minigpt.model.cache import Cache
 from tests.reference.pair import Pair, make_pair, random_ids
 
@@ -42,7 +42,16 @@ def logits_of_transformers(explicit: bool) -> None:
         torch.testing.assert_close(logits, wanted, rtol=0, atol=2e-5)
 
 
+def text_of_bytes() -> None:
+    """What Python itself makes of the bytes, and the control tokens' names."""
+    text = "Tiếng Việt 🤖"
+    assert load_tokenizer("bytes").decode([*text.encode(), 257, 258, 256, 259]) == (
+        f"{text}<|im_start|><|im_end|><|endoftext|><|sep|>"
+    )
+
+
 ORACLES: dict[str, Callable[[], None]] = {
+    "minigpt.text.tokenizer.ByteTokenizer.token_bytes": text_of_bytes,
     "minigpt.model.attention.split_heads": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend_fast": partial(logits_of_transformers, explicit=False),

@@ -1,14 +1,18 @@
 """Wrong answers that mistakes.py does not have: none passes, and at least a third is named."""
 
 import math
+import re
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
+import regex
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lessons.harness.grade import Lesson
+from minigpt.text.tokenizer import GPT2_PATTERN
 
 Mask = Tensor | None
 
@@ -81,7 +85,106 @@ ATTEND: list[Callable] = [
     torch_s_own_causal_mask, a_small_negative_number_as_mask, scaled_by_all_channels, heads_put_last, in_float32,
     weights_without_a_gradient, always_dropping, query_scaled_in_place,
 ]  # fmt: skip
-ANSWERS = {("03_attention", "attend"): ATTEND}
+
+
+def words_of(text: str) -> list[bytes]:
+    return [word.encode() for word in regex.findall(GPT2_PATTERN, text)]
+
+
+def merged(word: bytes, vocab: dict[bytes, int]) -> list[int]:
+    parts = [bytes([byte]) for byte in word]
+    while known := [(vocab[a + b], i) for i, (a, b) in enumerate(pairwise(parts)) if a + b in vocab]:
+        i = min(known)[1]
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return [vocab[part] for part in parts]
+
+
+def one_after_the_other(text: str, vocab: dict[bytes, int]) -> list[int]:
+    ids = []
+    for word in words_of(text):
+        part = b""
+        for byte in word:
+            if part and part + bytes([byte]) not in vocab:
+                ids.append(vocab[part])
+                part = b""
+            part += bytes([byte])
+        ids.append(vocab[part])
+    return ids
+
+
+def a_pattern_of_all_tokens_the_longest_first(text: str, vocab: dict[bytes, int]) -> list[int]:
+    tokens = re.compile(b"|".join(re.escape(token) for token in sorted(vocab, key=len, reverse=True)), re.S)
+    return [vocab[token] for word in words_of(text) for token in tokens.findall(word)]
+
+
+def as_few_tokens_as_possible(text: str, vocab: dict[bytes, int]) -> list[int]:
+    ids = []
+    for word in words_of(text):
+        best: list[list[int]] = [[]]
+        for end in range(1, len(word) + 1):
+            known = [best[i] + [vocab[word[i:end]]] for i in range(end) if word[i:end] in vocab]
+            best.append(min(known, key=len))
+        ids += best[-1]
+    return ids
+
+
+def of_equal_pairs_the_one_seen_last(text: str, vocab: dict[bytes, int]) -> list[int]:
+    ids = []
+    for word in words_of(text):
+        parts = [bytes([byte]) for byte in word]
+        while known := {vocab[a + b]: i for i, (a, b) in enumerate(pairwise(parts)) if a + b in vocab}:
+            i = known[min(known)]
+            parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        ids += [vocab[part] for part in parts]
+    return ids
+
+
+def the_newest_pair_first(text: str, vocab: dict[bytes, int]) -> list[int]:
+    backwards = {token: -i for token, i in vocab.items()}
+    return [-i for word in words_of(text) for i in merged(word, backwards)]
+
+
+def no_pattern_at_all(text: str, vocab: dict[bytes, int]) -> list[int]:
+    return merged(text.encode(), vocab)
+
+
+def words_by_split(text: str, vocab: dict[bytes, int]) -> list[int]:
+    return [i for word in text.split() for i in merged(word.encode(), vocab)]
+
+
+def a_pattern_for_english_letters(text: str, vocab: dict[bytes, int]) -> list[int]:
+    words = re.findall(r"'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+", text)
+    return [i for word in words for i in merged(word.encode(), vocab)]
+
+
+def bytes_as_their_own_ids(text: str, vocab: dict[bytes, int]) -> list[int]:
+    own = {token: token[0] if len(token) == 1 else i for token, i in vocab.items()}
+    return [i for word in words_of(text) for i in merged(word, own)]
+
+
+def without_the_letters_that_are_not_ascii(text: str, vocab: dict[bytes, int]) -> list[int]:
+    return [i for word in words_of(text) for i in merged(word.decode().encode("ascii", "ignore"), vocab)]
+
+
+def a_blank_put_before_the_text(text: str, vocab: dict[bytes, int]) -> list[int]:
+    return [i for word in words_of(f" {text}") for i in merged(word, vocab | {b" ": 220})]
+
+
+def blanks_around_the_text_taken_off(text: str, vocab: dict[bytes, int]) -> list[int]:
+    return [i for word in words_of(text.strip()) for i in merged(word, vocab)]
+
+
+def a_list_for_each_word(text: str, vocab: dict[bytes, int]) -> list:
+    return [merged(word, vocab) for word in words_of(text)]
+
+
+ENCODE: list[Callable] = [
+    one_after_the_other, a_pattern_of_all_tokens_the_longest_first, as_few_tokens_as_possible,
+    of_equal_pairs_the_one_seen_last, the_newest_pair_first, no_pattern_at_all, words_by_split,
+    a_pattern_for_english_letters, bytes_as_their_own_ids, without_the_letters_that_are_not_ascii,
+    a_blank_put_before_the_text, blanks_around_the_text_taken_off, a_list_for_each_word,
+]  # fmt: skip
+ANSWERS = {("01_tokens", "encode"): ENCODE, ("03_attention", "attend"): ATTEND}
 
 
 @pytest.mark.parametrize(("folder", "name"), ANSWERS)
