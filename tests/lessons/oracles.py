@@ -10,7 +10,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from minigpt import GPTConfig
+from minigpt import GPT, GPTConfig
 from minigpt.model.cache import Cache
 from tests.reference.pair import Pair, make_pair, random_ids
 
@@ -42,8 +42,19 @@ def logits_of_transformers(explicit: bool) -> None:
         torch.testing.assert_close(logits, wanted, rtol=0, atol=2e-5)
 
 
+def parameters_of_the_model() -> None:
+    """What torch counts in models of these shapes, made without memory."""
+    for name, n_padding_rows in (("gpt2", 0), ("gpt2-large", 0), ("tiny", 4)):
+        config = GPTConfig.named(name, n_padding_rows=n_padding_rows)
+        with torch.device("meta"):
+            model = GPT(config)
+        assert config.parameter_count == sum(parameter.numel() for parameter in model.parameters())
+
+
 ORACLES: dict[str, Callable[[], None]] = {
     "minigpt.model.attention.split_heads": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend_fast": partial(logits_of_transformers, explicit=False),
+    "minigpt.model.gpt.GPT.logits": partial(logits_of_transformers, explicit=True),
+    "minigpt.config.GPTConfig.parameter_count.fget": parameters_of_the_model,
 }
