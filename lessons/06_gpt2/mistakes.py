@@ -43,7 +43,7 @@ def log_probability(
     wanted = torch.arange(len(ids))[first : len(ids) - last_left_out]
     scores = logits if no_softmax else logits.log_softmax(0 if over_positions else -1)
     log_P = scores[wanted if not_shifted else wanted - 1, ids[wanted]]
-    total = log_P.sum() / len(ids[n_given:]) if mean else log_P.sum()
+    total = log_P.sum() / max(len(wanted), 1) if mean else log_P.sum()
     total = total / math.log(2) if base_2 else -total if negative else total
     return total.exp() if no_logarithm else total
 
