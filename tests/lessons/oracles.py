@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from minigpt import GPTConfig, load_tokenizer
+from minigpt import GPT, GPTConfig
 from minigpt.model.cache import Cache
 from tests.reference.pair import Pair, make_pair, random_ids
 
@@ -48,6 +49,13 @@ def text_of_bytes() -> None:
     assert load_tokenizer("bytes").decode([*text.encode(), 257, 258, 256, 259]) == (
         f"{text}<|im_start|><|im_end|><|endoftext|><|sep|>"
     )
+def parameters_of_the_model() -> None:
+    """What torch counts in models of these shapes, made without memory."""
+    for name, n_padding_rows in (("gpt2", 0), ("gpt2-large", 0), ("tiny", 4)):
+        config = GPTConfig.named(name, n_padding_rows=n_padding_rows)
+        with torch.device("meta"):
+            model = GPT(config)
+        assert config.parameter_count == sum(parameter.numel() for parameter in model.parameters())
 
 
 ORACLES: dict[str, Callable[[], None]] = {
@@ -55,4 +63,6 @@ ORACLES: dict[str, Callable[[], None]] = {
     "minigpt.model.attention.split_heads": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend_fast": partial(logits_of_transformers, explicit=False),
+    "minigpt.model.gpt.GPT.logits": partial(logits_of_transformers, explicit=True),
+    "minigpt.config.GPTConfig.parameter_count.fget": parameters_of_the_model,
 }

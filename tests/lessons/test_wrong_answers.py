@@ -187,6 +187,32 @@ ENCODE: list[Callable] = [
 ANSWERS = {("01_tokens", "encode"): ENCODE, ("03_attention", "attend"): ATTEND}
 
 
+def of_answer(logits: Tensor, ids: Tensor, n_given: int, axis: int = -1) -> Tensor:
+    return logits.log_softmax(axis)[range(n_given - 1, len(ids) - 1), ids[n_given:]]
+
+
+LOG_PROBABILITY: dict[str, Callable[[Tensor, Tensor, int], Tensor | float]] = {
+    "perplexity": lambda z, ids, n: (-of_answer(z, ids, n).mean()).exp(),
+    "mean surprise": lambda z, ids, n: -of_answer(z, ids, n).mean(),
+    "sum of probabilities": lambda z, ids, n: of_answer(z, ids, n).exp().sum(),
+    "logarithm of that sum": lambda z, ids, n: of_answer(z, ids, n).logsumexp(0),
+    "whole text, per token": lambda z, ids, n: of_answer(z, ids, 1).mean(),
+    "whole text, in bits": lambda z, ids, n: of_answer(z, ids, 1).sum() / math.log(2),
+    "probability of the whole text": lambda z, ids, n: of_answer(z, ids, 1).sum().exp(),
+    "logits of the same place": lambda z, ids, n: z[range(n, len(ids)), ids[n:]].sum(),
+    "best tokens": lambda z, ids, n: z[n - 1 : -1].log_softmax(-1).amax(-1).sum(),
+    "two places off": lambda z, ids, n: z.log_softmax(-1)[range(n - 2, len(ids) - 2), ids[n:]].sum(),
+    "decimal logarithm": lambda z, ids, n: of_answer(z, ids, n).sum() / math.log(10),
+    "a number": lambda z, ids, n: of_answer(z, ids, n).sum().item(),
+    "no gradient": lambda z, ids, n: of_answer(z.detach(), ids, n).sum(),
+    "in float32": lambda z, ids, n: of_answer(z.float(), ids, n).sum().double(),
+    "softmax over the answer's places": lambda z, ids, n: z[n - 1 : -1].log_softmax(0).gather(-1, ids[n:, None]).sum(),
+}
+for wrong_name, wrong_answer in LOG_PROBABILITY.items():
+    wrong_answer.__name__ = wrong_name
+ANSWERS["06_gpt2", "log_probability"] = [*LOG_PROBABILITY.values()]
+
+
 @pytest.mark.parametrize(("folder", "name"), ANSWERS)
 def test_no_wrong_answer_passes_and_a_third_is_named(folder: str, name: str) -> None:
     lesson = Lesson(folder)
