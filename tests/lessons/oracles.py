@@ -10,8 +10,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from minigpt import GPTConfig, load_tokenizer
-from minigpt import GPT, GPTConfig
+from minigpt import GPT, GPTConfig, load_tokenizer
 from minigpt.model.cache import Cache
 from tests.reference.pair import Pair, make_pair, random_ids
 
@@ -49,6 +48,8 @@ def text_of_bytes() -> None:
     assert load_tokenizer("bytes").decode([*text.encode(), 257, 258, 256, 259]) == (
         f"{text}<|im_start|><|im_end|><|endoftext|><|sep|>"
     )
+
+
 def parameters_of_the_model() -> None:
     """What torch counts in models of these shapes, made without memory."""
     for name, n_padding_rows in (("gpt2", 0), ("gpt2-large", 0), ("tiny", 4)):
