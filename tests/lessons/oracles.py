@@ -46,4 +46,8 @@ ORACLES: dict[str, Callable[[], None]] = {
     "minigpt.model.attention.split_heads": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend_fast": partial(logits_of_transformers, explicit=False),
+    "minigpt.model.mlp.gelu": partial(logits_of_transformers, explicit=True),
+    "minigpt.model.mlp.gelu_fast": partial(logits_of_transformers, explicit=False),
+    "minigpt.model.linear.linear": partial(logits_of_transformers, explicit=True),
+    "minigpt.model.linear.linear_fast": partial(logits_of_transformers, explicit=False),
 }
