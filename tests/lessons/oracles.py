@@ -66,4 +66,8 @@ ORACLES: dict[str, Callable[[], None]] = {
     "minigpt.model.attention.attend_fast": partial(logits_of_transformers, explicit=False),
     "minigpt.model.gpt.GPT.logits": partial(logits_of_transformers, explicit=True),
     "minigpt.config.GPTConfig.parameter_count.fget": parameters_of_the_model,
+    "minigpt.model.mlp.gelu": partial(logits_of_transformers, explicit=True),
+    "minigpt.model.mlp.gelu_fast": partial(logits_of_transformers, explicit=False),
+    "minigpt.model.linear.linear": partial(logits_of_transformers, explicit=True),
+    "minigpt.model.linear.linear_fast": partial(logits_of_transformers, explicit=False),
 }

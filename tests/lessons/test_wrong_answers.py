@@ -213,6 +213,70 @@ for wrong_name, wrong_answer in LOG_PROBABILITY.items():
 ANSWERS["06_gpt2", "log_probability"] = [*LOG_PROBABILITY.values()]
 
 
+def torch_s_default_gelu(x: Tensor) -> Tensor:
+    return F.gelu(x)
+
+
+def the_normal_distribution_s_own_share(x: Tensor) -> Tensor:
+    return x * torch.distributions.Normal(0.0, 1.0).cdf(x)
+
+
+def twice_the_share_and_no_one(x: Tensor) -> Tensor:
+    return x * torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3))
+
+
+def tanh_of_x_alone(x: Tensor) -> Tensor:
+    return 0.5 * x * (1.0 + torch.tanh(x))
+
+
+def only_a_root_that_is_turned(x: Tensor) -> Tensor:
+    return 0.5 * x * (1.0 + torch.tanh(x / math.sqrt(2.0 / math.pi)))
+
+
+def torch_s_silu(x: Tensor) -> Tensor:
+    return F.silu(x)
+
+
+def a_decimal_slip(x: Tensor) -> Tensor:
+    return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.44715 * x**3)))
+
+
+def a_rounded_constant(x: Tensor) -> Tensor:
+    return 0.5 * x * (1.0 + torch.tanh(0.798 * (x + 0.0447 * x**3)))
+
+
+def gelu_in_float32(x: Tensor) -> Tensor:
+    return F.gelu(x.float(), approximate="tanh").double()
+
+
+def a_share_without_a_gradient(x: Tensor) -> Tensor:
+    share = 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    return x * share.detach()
+
+
+def cut_off_beyond_three(x: Tensor) -> Tensor:
+    return torch.where(x.abs() > 3.0, torch.relu(x), F.gelu(x, approximate="tanh"))
+
+
+def cubed_in_place(x: Tensor) -> Tensor:
+    half = 0.5 * x
+    x += 0.044715 * x**3
+    return half * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * x))
+
+
+def number_by_number_in_a_list(x: Tensor) -> Tensor:
+    shares = [0.5 * (1.0 + math.tanh(math.sqrt(2.0 / math.pi) * (a + 0.044715 * a**3))) for a in x.flatten().tolist()]
+    return torch.tensor([a * share for a, share in zip(x.flatten().tolist(), shares, strict=True)]).view(x.shape)
+
+
+GELU: list[Callable] = [
+    torch_s_default_gelu, the_normal_distribution_s_own_share, twice_the_share_and_no_one, tanh_of_x_alone,
+    only_a_root_that_is_turned, torch_s_silu, a_decimal_slip, a_rounded_constant, gelu_in_float32,
+    a_share_without_a_gradient, cut_off_beyond_three, cubed_in_place, number_by_number_in_a_list,
+]  # fmt: skip
+ANSWERS["04_mlp", "gelu"] = GELU
+
+
 @pytest.mark.parametrize(("folder", "name"), ANSWERS)
 def test_no_wrong_answer_passes_and_a_third_is_named(folder: str, name: str) -> None:
     lesson = Lesson(folder)

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +35,7 @@ def test_float32_and_its_extremes_stay_near_the_exact_value(numbers: list[float]
     torch.testing.assert_close(slope.double(), exact_slope, rtol=1e-6, atol=3e-6)
 
 
+@pytest.mark.fast_form
 def test_bfloat16_is_rounded_once_forward_and_backward() -> None:
     """As if it had been worked out in float32: several roundings would make several times the error."""
     x = torch.linspace(-6.0, 6.0, 1001).bfloat16().requires_grad_()
