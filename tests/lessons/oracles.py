@@ -9,10 +9,14 @@ from functools import cache, partial
 
 import torch
 from torch import Tensor
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from minigpt import GPT, GPTConfig, load_tokenizer
 from minigpt.model.cache import Cache
+from minigpt.sample import sampling
 from tests.reference.pair import Pair, make_pair, random_ids
+
+WARPERS = TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper  # in the order of transformers' generate
 
 
 @cache
@@ -57,6 +61,15 @@ def parameters_of_the_model() -> None:
         with torch.device("meta"):
             model = GPT(config)
         assert config.parameter_count == sum(parameter.numel() for parameter in model.parameters())
+def chances_of_transformers() -> None:
+    """Temperature, top-k and top-p, each alone and all together; one row has equal logits at the edge of top-k."""
+    logits = 3.0 * torch.randn(4, 30, generator=torch.Generator().manual_seed(0))
+    logits[0] = logits[0].round()
+    for settings in ((0.7, None, None), (1.0, 5, None), (1.0, 80, None), (1.0, None, 0.8), (1.5, 9, 0.9)):
+        wanted = logits
+        for warper, setting in zip(WARPERS, settings, strict=True):
+            wanted = wanted if setting is None else warper(setting)(None, wanted)
+        torch.testing.assert_close(sampling.probabilities(logits, *settings), wanted.softmax(-1), rtol=0, atol=1e-6)
 
 
 ORACLES: dict[str, Callable[[], None]] = {
@@ -70,4 +83,7 @@ ORACLES: dict[str, Callable[[], None]] = {
     "minigpt.model.mlp.gelu_fast": partial(logits_of_transformers, explicit=False),
     "minigpt.model.linear.linear": partial(logits_of_transformers, explicit=True),
     "minigpt.model.linear.linear_fast": partial(logits_of_transformers, explicit=False),
+    "minigpt.sample.sampling.keep_top_k": chances_of_transformers,
+    "minigpt.sample.sampling.keep_top_p": chances_of_transformers,
+    "minigpt.sample.sampling.probabilities": chances_of_transformers,
 }

@@ -275,6 +275,107 @@ GELU: list[Callable] = [
     a_share_without_a_gradient, cut_off_beyond_three, cubed_in_place, number_by_number_in_a_list,
 ]  # fmt: skip
 ANSWERS["04_mlp", "gelu"] = GELU
+def nucleus(P: Tensor, p: float | None) -> Tensor:
+    """Which tokens top-p keeps."""
+    best, order = P.sort(dim=-1, descending=True)
+    return torch.zeros_like(P, dtype=torch.bool).scatter(-1, order, best.cumsum(-1) - best < (2.0 if p is None else p))
+
+
+def k_best(P: Tensor, k: int | None) -> Tensor:
+    return P.topk(min(k or P.shape[-1], P.shape[-1])).values[:, -1:] <= P
+
+
+def shared(P: Tensor, kept: Tensor) -> Tensor:
+    return P * kept / (P * kept).sum(-1, keepdim=True)
+
+
+def both_cuts_at_once(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None):
+    P = (logits.float() / temperature).softmax(-1)
+    return shared(P, k_best(P, top_k) & nucleus(P, top_p))
+
+
+def temperature_on_probabilities(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    P = shared(P := logits.float().softmax(-1) / temperature, k_best(P, top_k))
+    return shared(P, nucleus(P, top_p))
+
+
+def cuts_then_temperature(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    P = shared(P := logits.float().softmax(-1), k_best(P, top_k))
+    return ((P * nucleus(P, top_p)).log() / temperature).softmax(-1)
+
+
+def no_second_sum(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None):
+    P = (logits.float() / temperature).softmax(-1)
+    P = P * k_best(P, top_k)
+    return P * nucleus(P / P.sum(-1, keepdim=True), top_p)
+
+
+def hot_for_cold_and_no_top_p(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    P = (logits.float() * temperature).softmax(-1)
+    return shared(P, k_best(P, top_k))
+
+
+def one_cut_or_the_other(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    P = (logits.float() / temperature).softmax(-1)
+    return shared(P, k_best(P, top_k) if top_k else nucleus(P, top_p))
+
+
+def one_past_p(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None):
+    P = (logits.float() / temperature).softmax(-1)
+    P = shared(P, k_best(P, top_k))
+    kept = nucleus(P, top_p)
+    return shared(P, k_best(P, None) if top_p is None else P.masked_fill(kept, 0.0).amax(-1, keepdim=True) <= P)
+
+
+def a_share_of_the_best(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    P = (logits.float() / temperature).softmax(-1)
+    P = shared(P, k_best(P, top_k))
+    least = 0.0 if top_p is None else (1.0 - top_p) * P.amax(-1, keepdim=True)
+    return shared(P, least <= P)
+
+
+def best_first(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None):
+    P = (logits.float() / temperature).softmax(-1)
+    P = shared(P, k_best(P, top_k))
+    return shared(P, nucleus(P, top_p)).sort(dim=-1, descending=True).values
+
+
+def dropped_to_a_hundredth(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    P = (logits.float() / temperature).softmax(-1)
+    P = shared(P, k_best(P, top_k))
+    return shared(P, nucleus(P, top_p).float().clamp(min=0.01))
+
+
+def sizes_as_powers_of_two(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    P = shared(P := 2.0 ** (logits.float() / temperature), k_best(P, top_k))
+    return shared(P, nucleus(P, top_p))
+
+
+def divided_in_place(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None):
+    logits /= temperature
+    return both_cuts_at_once(logits, 1.0, top_k, top_p)
+
+
+SAMPLER: list[Callable] = [
+    both_cuts_at_once, temperature_on_probabilities, cuts_then_temperature, no_second_sum, hot_for_cold_and_no_top_p,
+    one_cut_or_the_other, one_past_p, a_share_of_the_best, best_first, dropped_to_a_hundredth, sizes_as_powers_of_two,
+    divided_in_place,
+]  # fmt: skip
+ANSWERS = {("03_attention", "attend"): ATTEND, ("07_generation", "probabilities"): SAMPLER}
 
 
 @pytest.mark.parametrize(("folder", "name"), ANSWERS)
