@@ -61,6 +61,8 @@ def parameters_of_the_model() -> None:
         with torch.device("meta"):
             model = GPT(config)
         assert config.parameter_count == sum(parameter.numel() for parameter in model.parameters())
+
+
 def chances_of_transformers() -> None:
     """Temperature, top-k and top-p, each alone and all together; one row has equal logits at the edge of top-k."""
     logits = 3.0 * torch.randn(4, 30, generator=torch.Generator().manual_seed(0))

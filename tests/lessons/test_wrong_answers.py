@@ -275,6 +275,8 @@ GELU: list[Callable] = [
     a_share_without_a_gradient, cut_off_beyond_three, cubed_in_place, number_by_number_in_a_list,
 ]  # fmt: skip
 ANSWERS["04_mlp", "gelu"] = GELU
+
+
 def nucleus(P: Tensor, p: float | None) -> Tensor:
     """Which tokens top-p keeps."""
     best, order = P.sort(dim=-1, descending=True)
