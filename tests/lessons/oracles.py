@@ -43,6 +43,7 @@ def logits_of_transformers(explicit: bool) -> None:
 
 
 ORACLES: dict[str, Callable[[], None]] = {
+    "minigpt.model.embedding.embed": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.split_heads": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend_fast": partial(logits_of_transformers, explicit=False),
