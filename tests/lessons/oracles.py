@@ -76,6 +76,7 @@ def chances_of_transformers() -> None:
 
 ORACLES: dict[str, Callable[[], None]] = {
     "minigpt.text.tokenizer.ByteTokenizer.token_bytes": text_of_bytes,
+    "minigpt.model.embedding.embed": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.split_heads": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend_fast": partial(logits_of_transformers, explicit=False),

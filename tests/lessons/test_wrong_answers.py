@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from lessons.harness.grade import Lesson
 from minigpt.text.tokenizer import GPT2_PATTERN
+from minigpt.model.embedding import Embedding
 
 Mask = Tensor | None
 
@@ -378,6 +379,61 @@ SAMPLER: list[Callable] = [
     divided_in_place,
 ]  # fmt: skip
 ANSWERS = {("03_attention", "attend"): ATTEND, ("07_generation", "probabilities"): SAMPLER}
+def the_documents_form(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return F.embedding(ids, wte.weight)
+
+
+def positions_of_the_ids(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return wte.weight[ids] + wpe.weight[ids]
+
+
+def positions_by_arange(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return wte.weight[ids] + wpe.weight[: ids.shape[1]]
+
+
+def one_row_of_positions(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return wte.weight[ids] + wpe.weight[positions[0]]
+
+
+def side_by_side(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return torch.cat([wte.weight[ids], wpe.weight[positions.expand_as(ids)]], dim=-1)
+
+
+def of_the_first_transformer(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return wte.weight[ids] * wte.weight.shape[1] ** 0.5 + wpe.weight[positions]
+
+
+def scaled_with_the_position(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return (wte.weight[ids] + wpe.weight[positions]) * wte.weight.shape[1] ** 0.5
+
+
+def sines(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return wte.weight[ids] + torch.sin(positions.unsqueeze(-1) / 10_000 ** torch.linspace(0, 1, wte.weight.shape[1]))
+
+
+def mean_of_the_two(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return (wte.weight[ids] + wpe.weight[positions]) / 2
+
+
+def position_before(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return wte.weight[ids] + wpe.weight[positions - 1]
+
+
+def token_without_a_gradient(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    return wte.weight.data[ids] + wpe.weight[positions]
+
+
+def rows_made_of_lists(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+    tables = torch.tensor(wte.weight.tolist(), dtype=wte.weight.dtype), wpe.weight.detach()
+    return tables[0][ids] + tables[1][positions]
+
+
+EMBED: list[Callable] = [
+    the_documents_form, positions_of_the_ids, positions_by_arange, one_row_of_positions, side_by_side,
+    of_the_first_transformer, scaled_with_the_position, sines, mean_of_the_two, position_before,
+    token_without_a_gradient, rows_made_of_lists,
+]  # fmt: skip
+ANSWERS = {("03_attention", "attend"): ATTEND, ("02_embedding", "embed"): EMBED}
 
 
 @pytest.mark.parametrize(("folder", "name"), ANSWERS)
