@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lessons.harness.grade import Lesson
-from minigpt.text.tokenizer import GPT2_PATTERN
 from minigpt.model.embedding import Embedding
+from minigpt.text.tokenizer import GPT2_PATTERN
 
 Mask = Tensor | None
 
@@ -379,6 +379,8 @@ SAMPLER: list[Callable] = [
     divided_in_place,
 ]  # fmt: skip
 ANSWERS = {("03_attention", "attend"): ATTEND, ("07_generation", "probabilities"): SAMPLER}
+
+
 def the_documents_form(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
     return F.embedding(ids, wte.weight)
 
