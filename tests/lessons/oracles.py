@@ -46,4 +46,7 @@ ORACLES: dict[str, Callable[[], None]] = {
     "minigpt.model.attention.split_heads": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend": partial(logits_of_transformers, explicit=True),
     "minigpt.model.attention.attend_fast": partial(logits_of_transformers, explicit=False),
+    "minigpt.model.layer_norm.layer_norm": partial(logits_of_transformers, explicit=True),
+    "minigpt.model.layer_norm.layer_norm_fast": partial(logits_of_transformers, explicit=False),
+    "minigpt.model.block.Block.forward": partial(logits_of_transformers, explicit=True),
 }
