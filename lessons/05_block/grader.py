@@ -121,6 +121,8 @@ STATISTICS = {
     "beside it. The channels are the last axis.",
     "over_all_rows": "That is batch normalization: one mean for each channel, over all positions. LayerNorm has one "
     "mean for each position, over its channels.",
+    "over_the_text": "Your mean runs over all words of a text, so a word's result depends on the words after it. Each "
+    "position has a mean of its own, over its C channels.",
     "over_everything": "You took one mean of the whole tensor. There is one for each position: mean(-1, keepdim=True).",
     "gain_left_out": "The gain is missing: each channel is multiplied by its own learned number.",
     "bias_left_out": "The bias is missing: each channel gets its own learned number added.",

@@ -9,7 +9,7 @@ from torch import Tensor
 def layer_norm(
     x: Tensor, gain: Tensor, bias: Tensor, eps: float, *, unbiased=False, eps_outside=False, eps_left_out=False,
     no_root=False, only_centered=False, mean_absolute=False, mean_kept=False, root_mean_square=False,
-    over_positions=False, over_batch=False, over_all_rows=False, over_everything=False,
+    over_positions=False, over_batch=False, over_all_rows=False, over_the_text=False, over_everything=False,
     gain_left_out=False, bias_left_out=False, bias_scaled=False, one_plus_gain=False, gain_before=False, swapped=False,
 ) -> Tensor:  # fmt: skip
     if over_positions:
@@ -18,6 +18,8 @@ def layer_norm(
         axes = [0]
     elif over_all_rows:
         axes = list(range(x.dim() - 1))
+    elif over_the_text:
+        axes = [x.dim() - 2, x.dim() - 1]
     elif over_everything:
         axes = list(range(x.dim()))
     else:

@@ -92,13 +92,13 @@ def rms_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * gain
 
 
-def batch_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
-    rows = F.batch_norm(x.flatten(0, -2), None, None, gain, bias, training=True, eps=eps)
+def batch_norm_without_bias(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    rows = F.batch_norm(x.flatten(0, -2), None, None, gain, training=True, eps=eps)
     return rows.view_as(x)
 
 
-def whole_text_at_once(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
-    return F.layer_norm(x, x.shape[-2:], eps=eps) * gain + bias
+def whole_text_without_bias(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, x.shape[-2:], eps=eps) * gain
 
 
 def without_gain_and_bias(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -146,9 +146,9 @@ def centered_in_place(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tens
 
 
 LAYER_NORM: list[Callable] = [
-    sample_deviation, rms_norm, batch_norm, whole_text_at_once, without_gain_and_bias, torch_s_var_with_the_gain_last,
-    length_1, eps_as_a_floor, eps_of_its_own, one_mean_for_all, between_0_and_1, statistics_without_a_gradient,
-    norm_in_float32, centered_in_place,
+    sample_deviation, rms_norm, batch_norm_without_bias, whole_text_without_bias, without_gain_and_bias,
+    torch_s_var_with_the_gain_last, length_1, eps_as_a_floor, eps_of_its_own, one_mean_for_all, between_0_and_1,
+    statistics_without_a_gradient, norm_in_float32, centered_in_place,
 ]  # fmt: skip
 ANSWERS["05_block", "layer_norm"] = LAYER_NORM
 
