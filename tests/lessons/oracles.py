@@ -89,4 +89,7 @@ ORACLES: dict[str, Callable[[], None]] = {
     "minigpt.sample.sampling.keep_top_k": chances_of_transformers,
     "minigpt.sample.sampling.keep_top_p": chances_of_transformers,
     "minigpt.sample.sampling.probabilities": chances_of_transformers,
+    "minigpt.model.layer_norm.layer_norm": partial(logits_of_transformers, explicit=True),
+    "minigpt.model.layer_norm.layer_norm_fast": partial(logits_of_transformers, explicit=False),
+    "minigpt.model.block.Block.forward": partial(logits_of_transformers, explicit=True),
 }

@@ -438,6 +438,75 @@ EMBED: list[Callable] = [
 ANSWERS = {("03_attention", "attend"): ATTEND, ("02_embedding", "embed"): EMBED}
 
 
+def sample_deviation(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + eps) * gain + bias
+
+
+def rms_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * gain
+
+
+def batch_norm_without_bias(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    rows = F.batch_norm(x.flatten(0, -2), None, None, gain, training=True, eps=eps)
+    return rows.view_as(x)
+
+
+def whole_text_without_bias(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, x.shape[-2:], eps=eps) * gain
+
+
+def without_gain_and_bias(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, gain.shape, eps=eps)
+
+
+def torch_s_var_with_the_gain_last(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return ((x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + eps) + bias) * gain
+
+
+def length_1(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return F.normalize(x - x.mean(-1, keepdim=True), dim=-1, eps=eps) * gain + bias
+
+
+def eps_as_a_floor(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    var, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
+    return (x - mean) / var.clamp(min=eps).sqrt() * gain + bias
+
+
+def eps_of_its_own(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, gain.shape, gain, bias)
+
+
+def one_mean_for_all(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return (x - x.mean()) / torch.sqrt(x.var(-1, correction=0, keepdim=True) + eps) * gain + bias
+
+
+def between_0_and_1(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    low, high = x.amin(-1, keepdim=True), x.amax(-1, keepdim=True)
+    return (x - low) / (high - low + eps) * gain + bias
+
+
+def statistics_without_a_gradient(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    var, mean = torch.var_mean(x.detach(), -1, correction=0, keepdim=True)
+    return (x - mean) / torch.sqrt(var + eps) * gain + bias
+
+
+def norm_in_float32(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x.float(), gain.shape, gain.float(), bias.float(), eps).to(x.dtype)
+
+
+def centered_in_place(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    x -= x.mean(-1, keepdim=True)
+    return x / torch.sqrt(x.square().mean(-1, keepdim=True) + eps) * gain + bias
+
+
+LAYER_NORM: list[Callable] = [
+    sample_deviation, rms_norm, batch_norm_without_bias, whole_text_without_bias, without_gain_and_bias,
+    torch_s_var_with_the_gain_last, length_1, eps_as_a_floor, eps_of_its_own, one_mean_for_all, between_0_and_1,
+    statistics_without_a_gradient, norm_in_float32, centered_in_place,
+]  # fmt: skip
+ANSWERS["05_block", "layer_norm"] = LAYER_NORM
+
+
 @pytest.mark.parametrize(("folder", "name"), ANSWERS)
 def test_no_wrong_answer_passes_and_a_third_is_named(folder: str, name: str) -> None:
     lesson = Lesson(folder)
