@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before its library is imported: no test asks the real hub for anything
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # a worker a core, and so for the processes that a test starts
 
 import minigpt  # noqa: F401, I001 - before torch, as the commands import it
 import pytest
@@ -12,9 +14,6 @@ import torch
 from minigpt import GPT, GPTConfig, load_tokenizer
 from minigpt.text.tokenizer import Tokenizer
 from tests import gpt2_vocabulary
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # a worker a core
 
 
 @pytest.fixture(scope="session")

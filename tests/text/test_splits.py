@@ -39,4 +39,3 @@ def test_fifty_are_answered_as_the_help_says_or_as_many_as_are_asked_for(tmp_pat
     for asked, answered in ((3, 3), (55, 55), (60, 60), (99, 60)):
         assert load_data(names, valid, accuracy_rows=asked).test == load_data(names, valid).valid[:answered]
     assert len(load_data(["builtin"], None).test) == 450
-    assert len(load_data(["builtin"], None, accuracy_rows=7).test) == 7
