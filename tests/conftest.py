@@ -16,6 +16,20 @@ from minigpt.text.tokenizer import Tokenizer
 from tests import gpt2_vocabulary
 
 
+HERE = Path(__file__).parent
+SLOW = {HERE / "commands", HERE / "lessons"}  # whole commands, and what the lessons say of themselves
+SHARED = ("run", "short", "once")  # runs that several tests only read
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `-m "not slow"` leaves out; a shared run is made once if the tests that read it stay in one process."""
+    for item in items:
+        if SLOW & {*item.path.parents}:
+            item.add_marker(pytest.mark.slow)
+        if shared := [name for name in SHARED if name in getattr(item, "fixturenames", ())]:
+            item.add_marker(pytest.mark.xdist_group(shared[0]))
+
+
 @pytest.fixture(scope="session")
 def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with GPT-2's vocab.json and merges.txt."""

@@ -14,18 +14,6 @@ from minigpt import command, load_template, load_tokenizer, train
 from minigpt.text.template import save_template
 from tests.conftest import only_says_a, two_layers
 
-HERE = Path(__file__).parent
-SHARED = ("run", "short", "once")  # runs that several tests only read
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole commands are slow, and a shared run is made once if the tests that read it stay in one process."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-            if shared := [name for name in SHARED if name in item.fixturenames]:
-                item.add_marker(pytest.mark.xdist_group(shared[0]))
-
 
 @dataclass
 class Outcome:
