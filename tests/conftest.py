@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before its library is imported: no test asks the real hub for anything
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # a worker a core, and so for the processes that a test starts
 
 import minigpt  # noqa: F401, I001 - before torch, as the commands import it
 import pytest
@@ -13,8 +15,19 @@ from minigpt import GPT, GPTConfig, load_tokenizer
 from minigpt.text.tokenizer import Tokenizer
 from tests import gpt2_vocabulary
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # a worker a core
+
+HERE = Path(__file__).parent
+SLOW = {HERE / "commands", HERE / "lessons"}  # whole commands, and what the lessons say of themselves
+SHARED = ("run", "short", "once")  # runs that several tests only read
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `-m "not slow"` leaves out; a shared run is made once if the tests that read it stay in one process."""
+    for item in items:
+        if SLOW & {*item.path.parents}:
+            item.add_marker(pytest.mark.slow)
+        if shared := [name for name in SHARED if name in getattr(item, "fixturenames", ())]:
+            item.add_marker(pytest.mark.xdist_group(shared[0]))
 
 
 @pytest.fixture(scope="session")

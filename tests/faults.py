@@ -24,8 +24,6 @@ from minigpt import command, train
 from minigpt.run.checkpoint import INCOMING, checkpoints
 from minigpt.run.metrics import read_metrics
 
-STEPS = 24
-
 
 def run_train(args: list[str], log: Path) -> None:
     """What `python -m minigpt.train` does, in a process that has its imports behind it."""
@@ -54,13 +52,13 @@ def finish(args: list[str], log: Path) -> None:
         raise RuntimeError(f"The run ended with status {started.exitcode}:\n{log.read_text()[-2000:]}")
 
 
-def options(folder: Path, run: Path) -> list[str]:
+def options(folder: Path, run: Path, steps: int) -> list[str]:
     data = folder / "questions.jsonl"
     rows = [{"question": f"What is {i} + {i}?", "answer": f"{2 * i}"} for i in range(20)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return [
-        "--data", str(data), "--run", str(run), "--steps", str(STEPS), "--batch-size", "3", "--micro-batch-size", "2",
-        "--checkpoint-every", "1", "--eval-every", "15", "--accuracy-rows", "1",
+        "--data", str(data), "--run", str(run), "--steps", str(steps), "--batch-size", "3", "--micro-batch-size", "2",
+        "--checkpoint-every", "1", "--eval-every", str(steps * 5 // 8), "--accuracy-rows", "1",
     ]  # fmt: skip
 
 
@@ -76,18 +74,18 @@ def outcome(run: Path) -> dict[str, object]:
     }
 
 
-def inject(kills: int, seed: int, folder: Path) -> dict[str, int]:
-    """Runs killed until there were enough kills; how many there were, in how many runs, and what they hit."""
+def inject(kills: int, seed: int, folder: Path, steps: int = 24) -> dict[str, int]:
+    """Runs of `steps` steps, killed until there were enough kills; how many runs there were, and what the kills hit."""
     draw = random.Random(seed)
     whole = folder / "whole"
     start = time.perf_counter()
-    finish(options(folder, whole), folder / "whole.log")
+    finish(options(folder, whole, steps), folder / "whole.log")
     duration = time.perf_counter() - start
     expected = outcome(whole)
     told = {"kills": 0, "runs": 0, "while writing a checkpoint": 0, "before the first checkpoint": 0}
     while told["kills"] < kills:
         run, log = folder / f"killed-{told['runs']}", folder / f"killed-{told['runs']}.log"
-        args = options(folder, run)
+        args = options(folder, run, steps)
         while told["kills"] < kills and not (run / "result.json").exists():
             started = process(args, log)
             started.join(draw.uniform(0.0, 0.5 * duration))

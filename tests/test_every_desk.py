@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 IMPORT_ALL = """
 import pkgutil, sys
 import huggingface_hub, psutil  # whose own modules differ from system to system

@@ -59,6 +59,7 @@ def section(title: str) -> str:
     return "".join(block for block in blocks if "python -m" in block)
 
 
+@pytest.mark.slow
 def test_downloading_fine_tuning_and_talking_run_as_they_are_written(tmp_path: Path, gpt2_folder: Path) -> None:
     """With the hub on loopback, and a small model in the place of the official one."""
     GPT(GPTConfig(**SMALL)).save_pretrained(tmp_path / "official")

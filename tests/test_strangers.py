@@ -30,6 +30,8 @@ from minigpt.text.examples import Example
 from minigpt.text.records import read_conversations
 from minigpt.text.template import save_template, template_of
 
+pytestmark = pytest.mark.slow
+
 NOTHING = {"sha256": {}, "init_sha256": {}}  # the checksums of a run over no file
 MORE_MEMORY = 2 * 2**30  # bytes that reading a small file may take at most
 LONGEST = 5000  # milliseconds

@@ -42,10 +42,8 @@ def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
         "model": dict(trainer.model.state_dict()),
         "m": [moment["m"] for moment in moments],
         "v": [moment["v"] for moment in moments],
-        "random": torch.get_rng_state(),
+        **random_state(trainer.model.device),
     }
-    if trainer.model.device.type == "cuda":
-        state["random_cuda"] = torch.cuda.get_rng_state(trainer.model.device)
     aside = folder / INCOMING
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,9 +88,7 @@ def load_checkpoint(folder: Path, trainer: Trainer) -> None:
         trainer.model.load_state_dict(state["model"])
         trainer.step = int(state["step"])
         load_moments(trainer, state["m"], state["v"])
-        torch.set_rng_state(state["random"].cpu())
-        if "random_cuda" in state and trainer.model.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"].cpu(), trainer.model.device)
+        restore_random_state(state, trainer.model.device)
     except (
         RuntimeError,
         ValueError,
@@ -105,6 +101,25 @@ def load_checkpoint(folder: Path, trainer: Trainer) -> None:
     ) as error:
         before = f"; remove it to resume from {kept[-2]}" if len(kept) > 1 else ""
         raise UserError(f"{path} is not a checkpoint of this model ({type(error).__name__}){before}.") from None
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The states of the random generators that dropout on this device draws from."""
+    state = {"random": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["random_cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state["random_mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def restore_random_state(state: dict, device: torch.device) -> None:
+    """Undo `random_state`; a checkpoint written on another device has no state for this one's generator."""
+    torch.set_rng_state(state["random"].cpu())
+    if device.type == "cuda" and "random_cuda" in state:
+        torch.cuda.set_rng_state(state["random_cuda"].cpu(), device)
+    elif device.type == "mps" and "random_mps" in state:
+        torch.mps.set_rng_state(state["random_mps"].cpu())
 
 
 def load_moments(trainer: Trainer, m: list[Tensor], v: list[Tensor]) -> None:

@@ -310,6 +310,6 @@ def test_a_full_disk_is_a_sentence_and_the_former_checkpoint_stays(stopped):
 
 def test_killed_at_random_instants_it_ends_in_the_same_bytes(tmp_path):
     """The short form of `python -m tests.faults --kills 50`."""
-    told = inject(kills=4, seed=0, folder=tmp_path)
+    told = inject(kills=4, seed=0, folder=tmp_path, steps=12)
     print(told)
     assert told["kills"] == 4

@@ -63,11 +63,11 @@ def test_a_broken_line_is_named(cli, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_existing_run_is_never_overwritten(cli, tmp_path):
+def test_an_existing_run_is_never_overwritten(cli, tmp_path, questions):
     run = tmp_path / "run"
     run.mkdir()
     (run / "precious").write_text("x")
-    assert_one_sentence(cli("train", "--run", run, "--steps", 1), "already exists")
+    assert_one_sentence(cli("train", "--data", questions, "--run", run, "--steps", 1), "already exists")
     assert [path.name for path in run.iterdir()] == ["precious"]
 
 

@@ -247,3 +247,16 @@ def test_a_step_trains_with_dropout_even_where_the_model_was_left_evaluating() -
 def test_the_default_recipe_clips_the_gradient_at_one() -> None:
     """What `train` relies on, as it has no option for it."""
     assert recipe().clip == 1.0
+
+
+def test_a_micro_batch_holds_some_500_tokens_at_124m_on_a_cpu_and_any_number_on_a_gpu(
+    model: GPT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More make no product faster on a CPU, and their activations would be the peak of memory."""
+    model.config = GPTConfig.named("gpt2")
+    assert 500 < trainer_module.room(model) < 600
+    model.config = GPTConfig.named("gpt2-medium")  # 24 layers of 1024 channels instead of 12 of 768
+    assert 500 < trainer_module.room(model) * 24 * 1024 / (12 * 768) < 600
+    for kind in ("cuda", "mps"):
+        monkeypatch.setattr(GPT, "device", torch.device(kind))
+        assert trainer_module.room(model) == math.inf

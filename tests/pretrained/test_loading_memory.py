@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from minigpt import GPT, GPTConfig
 
+pytestmark = pytest.mark.slow
+
 # What a fresh process holds at the most while it loads and reads every tensor, less what it held before: bytes.
 CODE = """
 import sys

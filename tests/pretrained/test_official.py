@@ -14,6 +14,8 @@ from minigpt.pretrained.folder import write_model
 from minigpt.pretrained.official import TENSORS, VOCABULARY
 from tests.hub import Hub
 
+pytestmark = pytest.mark.slow
+
 # Stands for the tensors: the download looks at their SHA-256 alone. The hub's library takes pieces of 10 MiB.
 BODY = os.urandom(25_000_000)
 # The command as it is, told that BODY is the official file.

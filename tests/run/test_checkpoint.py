@@ -4,6 +4,7 @@ import copy
 import errno
 import os
 import pickle
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,16 @@ from torch import Tensor
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe, Trainer
-from minigpt.run.checkpoint import checkpoints, load_checkpoint, path_of, save_checkpoint
+from minigpt.run.checkpoint import (
+    INCOMING,
+    checkpoints,
+    flush_names,
+    load_checkpoint,
+    path_of,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
 from minigpt.text.examples import Example
 
 CONFIG = GPTConfig(vocab_size=50, n_ctx=16, n_embd=16, n_head=2, n_layer=2, dropout=0.2, bos_token_id=0)
@@ -173,6 +183,151 @@ def test_a_save_that_fails_leaves_the_former_checkpoint(
     load_checkpoint(tmp_path, resumed)
     assert resumed.step == 2, "what the failed save left behind is in nobody's way"
     assert sorted(tmp_path.iterdir()) == [path_of(tmp_path, 1), path_of(tmp_path, 2)]
+
+
+@pytest.fixture
+def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What is flushed, renamed and removed, in this order. What is flushed is a file's content, or a folder's names."""
+    events: list[tuple[str, str]] = []
+    fsync, replace, unlink = os.fsync, Path.replace, Path.unlink
+
+    def flushed(handle: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        size = 0 if is_folder else os.fstat(handle).st_size
+        events.append(("names flushed", "") if is_folder else ("content flushed", str(size)))
+        fsync(handle)
+
+    def renamed(path: Path, target: Path) -> Path:
+        events.append(("renamed", f"{path.name} to {target.name}"))
+        return replace(path, target)
+
+    def removed(path: Path, missing_ok: bool = False) -> None:
+        events.append(("removed", path.name))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(Path, "unlink", removed)
+    return events
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder cannot be flushed on Windows, and need not be")
+def test_a_checkpoint_is_on_disk_before_it_gets_its_name_and_both_before_an_older_one_goes(
+    tmp_path: Path, seen: list[tuple[str, str]]
+) -> None:
+    """After a power failure at any instant the disk holds a complete checkpoint under its name."""
+    trainer = new_trainer(seed=1)
+    save_checkpoint(tmp_path, trainer, keep=1)
+    trainer.step = 1
+    seen.clear()
+    save_checkpoint(tmp_path, trainer, keep=1)
+    assert seen == [
+        ("content flushed", str(path_of(tmp_path, 1).stat().st_size)),
+        ("renamed", f"{INCOMING} to step-00000001.pt"),
+        ("names flushed", ""),
+        ("removed", "step-00000000.pt"),
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder cannot be flushed on Windows, and need not be")
+@pytest.mark.parametrize(
+    ("number", "is_tolerated"),
+    [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False), (errno.ENOSPC, False)],
+    ids=["EINVAL", "ENOTSUP", "EIO", "ENOSPC"],
+)
+def test_only_a_file_system_that_cannot_flush_a_folder_may_refuse_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_tolerated: bool
+) -> None:
+    """Any other error means that the name may be lost, and the run has to say so."""
+    trainer, fsync, handles = new_trainer(seed=1), os.fsync, []
+
+    def refused(handle: int) -> None:
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            return fsync(handle)
+        handles.append(handle)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    if is_tolerated:
+        save_checkpoint(tmp_path, trainer)
+        assert checkpoints(tmp_path) == [path_of(tmp_path, 0)]
+    else:
+        with pytest.raises(UserError, match=f"step 0 cannot be written .*{os.strerror(number)}"):
+            save_checkpoint(tmp_path, trainer)
+    [handle] = handles
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
+
+
+def test_where_a_folder_cannot_be_opened_none_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        patch.setattr(os, "name", "nt")
+        flush_names(tmp_path)
+
+
+def test_without_being_told_it_keeps_two_checkpoints_and_says_that_the_spare_can_be_resumed_from(
+    tmp_path: Path,
+) -> None:
+    trainer = new_trainer(seed=1)
+    save_checkpoint(tmp_path, trainer)
+    path_of(tmp_path, 0).write_bytes(b"broken")
+    with pytest.raises(UserError) as caught:
+        load_checkpoint(tmp_path, trainer)
+    assert "remove it" not in str(caught.value), "there is nothing else to resume from"
+    for _ in range(3):
+        train(trainer, 1)
+        save_checkpoint(tmp_path, trainer)
+    assert checkpoints(tmp_path) == [path_of(tmp_path, 2), path_of(tmp_path, 3)]
+    path_of(tmp_path, 3).write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"step-00000003\.pt is not .*; remove it to resume from .*step-00000002\.pt\."):
+        load_checkpoint(tmp_path, trainer)
+    path_of(tmp_path, 3).unlink()
+    load_checkpoint(tmp_path, trainer)
+    assert trainer.step == 2
+
+
+GENERATORS = {"cuda": torch.cuda, "mps": torch.mps}
+
+
+@pytest.fixture(params=GENERATORS)
+def pretended(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[torch.device, list[Tensor]]:
+    """A device that is not here, and the state of its random generator, which `torch.<device>` gets and sets."""
+    state = [torch.arange(16, dtype=torch.uint8)]
+    monkeypatch.setattr(GENERATORS[request.param], "get_rng_state", lambda *device: state[0].clone())
+    monkeypatch.setattr(
+        GENERATORS[request.param], "set_rng_state", lambda new, *device: state.__setitem__(0, new.clone())
+    )
+    return torch.device(request.param), state
+
+
+def test_a_gpus_random_state_is_kept_and_restored(
+    tmp_path: Path, pretended: tuple[torch.device, list[Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropout there draws from a generator of its own; a resumed run would drop other values."""
+    device, state = pretended
+    expected, trainer = state[0].clone(), new_trainer(seed=1)
+    monkeypatch.setattr(GPT, "device", device)
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda path, map_location, **more: load(path, **more))
+    save_checkpoint(tmp_path, trainer)
+    state[0] = torch.zeros(16, dtype=torch.uint8)
+    load_checkpoint(tmp_path, trainer)
+    assert torch.equal(state[0], expected)
+
+
+def test_a_checkpoint_without_the_gpus_random_state_is_resumed_from(
+    pretended: tuple[torch.device, list[Tensor]],
+) -> None:
+    """One from the CPU, or from before it was kept: the CPU's generator is restored, the GPU's stays as it is."""
+    device, state = pretended
+    before, on_cpu = state[0].clone(), random_state(torch.device("cpu"))
+    assert on_cpu.keys() == {"random"}
+    torch.rand(3)
+    restore_random_state(on_cpu, device)
+    assert torch.equal(torch.get_rng_state(), on_cpu["random"])
+    assert torch.equal(state[0], before)
 
 
 @pytest.mark.parametrize("keep", [1, 3])

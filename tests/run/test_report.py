@@ -6,8 +6,9 @@ import pytest
 
 from minigpt import load_template, load_tokenizer
 from minigpt.learn.trainer import Recipe, StepReport, Trainer
+from minigpt.run import report as report_module
 from minigpt.run.metrics import read_metrics
-from minigpt.run.report import RECENT, SPIKE, Report, forget_samples
+from minigpt.run.report import Report, forget_samples
 from minigpt.text.examples import encode_within
 from minigpt.text.records import Conversation
 from tests.conftest import two_layers
@@ -29,22 +30,58 @@ def step(number: int, grad_norm: float) -> StepReport:
     )
 
 
-def test_a_spike_of_the_gradient_norm_is_printed_and_logged(report: Report, capsys: pytest.CaptureFixture) -> None:
-    """Against the median of the last steps, once enough of them are known; a spike does not make the next usual."""
-    norms = [1000.0] + [1.0, 2.0, 3.0] * (RECENT // 3) + [2.0 * SPIKE, 2.1 * SPIKE, 2.0, 2.2 * SPIKE]
+def spikes(report: Report, norms: list[float]) -> list[int]:
+    """The steps, from 1, whose gradient norms are logged as spikes."""
     for number, norm in enumerate(norms, start=1):
         report.step(step(number, norm))
-    spikes = [event["step"] for event in read_metrics(report.folder / "metrics.jsonl") if event.get("spike")]
-    assert spikes == [len(norms) - 2, len(norms)]
+    return [event["step"] for event in read_metrics(report.folder / "metrics.jsonl") if event.get("spike")]
+
+
+def test_a_spike_of_the_gradient_norm_is_printed_and_logged(report: Report, capsys: pytest.CaptureFixture) -> None:
+    """Above ten times the median, which is 2 here; a spike does not make the next one usual."""
+    norms = [1000.0] + [1.0, 2.0, 3.0] * 16 + [20.0, 20.1, 2.0, 22.0]
+    assert spikes(report, norms) == [len(norms) - 2, len(norms)]
     printed = [line for line in capsys.readouterr().out.splitlines() if "gradient's norm" in line]
     assert len(printed) == 2
-    assert f"step {len(norms) - 2}: the gradient's norm is {2.1 * SPIKE:.3g}" in printed[0]
+    assert f"step {len(norms) - 2}: the gradient's norm is 20.1, 10 times the median of the last 50" in printed[0]
+    assert "it was clipped to 1" in printed[0]
 
 
 def test_the_first_steps_are_no_spikes_whatever_they_are(report: Report) -> None:
-    for number in range(1, RECENT // 2):
-        report.step(step(number, 10.0**number if number < 20 else 1e30))
-    assert not any(event.get("spike") for event in read_metrics(report.folder / "metrics.jsonl"))
+    """Half of the fifty must be known."""
+    assert spikes(report, [10.0 ** min(number, 30) for number in range(1, 26)]) == []
+    assert spikes(report, [1e60]) == [1]
+
+
+@pytest.mark.parametrize(("norm", "is_spike"), [(5.0, False), (5.1, True)])
+def test_a_spike_is_one_beside_the_last_fifty_steps_alone(report: Report, norm: float, is_spike: bool) -> None:
+    """Half of them here before training became calmer, half after: the median is just above a half."""
+    assert spikes(report, [1.0] * 100 + [0.01] * 25 + [norm]) == [126] * is_spike
+
+
+def test_an_evaluation_on_the_way_reads_256_rows_and_the_last_one_all(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a large held-out file does not stop training for minutes at a time."""
+    read: list[int] = []
+    monkeypatch.setattr(
+        report_module, "response_loss", lambda model, rows, *more: (read.append(len(rows)), (1.0, 1))[1]
+    )
+    monkeypatch.setattr(report_module, "draw", lambda *_: None)
+    report.valid = list(report.valid) * 300
+    report.evaluate()
+    report.evaluate(whole=True)
+    assert read == [256, 300]
+
+
+def test_six_samples_are_shown_of_as_many_kinds_as_there_are(tmp_path: Path, report: Report) -> None:
+    assert len(report.samples) == 1, "there is one conversation"
+    rows = [Conversation([*ROW.messages], f"row {i}", kind=f"kind {i // 2}") for i in range(20)]
+    many = Report(tmp_path, report.trainer, report.template, report.valid, rows)
+    assert len({row.kind for row in many.samples}) == len(many.samples) == 6
+    few = Report(tmp_path, report.trainer, report.template, report.valid, rows[:6])
+    assert [row.kind for row in few.samples][:3] == ["kind 0", "kind 1", "kind 2"]
+    assert sorted(row.source for row in few.samples) == [f"row {i}" for i in range(6)]
 
 
 @pytest.mark.parametrize(

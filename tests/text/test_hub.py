@@ -16,6 +16,8 @@ from minigpt.errors import UserError
 from minigpt.text.hub import hub_sha256, read_hub_rows
 from minigpt.text.records import BadRow, data_sha256, read_conversations
 
+pytestmark = pytest.mark.slow
+
 GSM8K, EVERYDAY = "openai/gsm8k", "HuggingFaceTB/everyday-conversations-llama3.1-2k"
 
 
