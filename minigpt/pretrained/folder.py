@@ -6,6 +6,7 @@ It handles only names and tensors, so that `GPT` can use it (`GPT.from_pretraine
 import json
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def _open_file(path: Path) -> dict[str, Callable[[], Tensor]]:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
     except SafetensorError as error:
         raise UserError(f"{path} is not a complete safetensors file: {error}.") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+    except DAMAGED:
         raise UserError(
             f"{path} is incomplete, or contains something other than tensors; that could run as code, so the file is "
             "not read."

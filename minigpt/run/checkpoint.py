@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pickle
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Trainer
+from minigpt.pretrained.folder import DAMAGED
 
 INCOMING = "incoming.pt"
 
@@ -89,16 +89,7 @@ def load_checkpoint(folder: Path, trainer: Trainer) -> None:
         trainer.step = int(state["step"])
         load_moments(trainer, state["m"], state["v"])
         restore_random_state(state, trainer.model.device)
-    except (
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        OSError,
-        pickle.UnpicklingError,
-    ) as error:
+    except (OSError, *DAMAGED) as error:
         before = f"; remove it to resume from {kept[-2]}" if len(kept) > 1 else ""
         raise UserError(f"{path} is not a checkpoint of this model ({type(error).__name__}){before}.") from None
 
