@@ -37,6 +37,11 @@ FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# What torch.load raises for a damaged file: its unpickler trusts the file's structure.
+DAMAGED = (
+    pickle.UnpicklingError, struct.error, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+    ArithmeticError, AssertionError,
+)  # fmt: skip
 # The causal mask, which older files store as tensors.
 MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
 
