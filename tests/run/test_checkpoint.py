@@ -261,8 +261,12 @@ def test_only_a_file_system_that_cannot_flush_a_folder_may_refuse_to(
 
 def test_where_a_folder_cannot_be_opened_none_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On Windows."""
+
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", refuse)
+        patch.setattr(os, "open", denied)
         patch.setattr(os, "name", "nt")
         flush_names(tmp_path)
 

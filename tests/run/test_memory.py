@@ -59,6 +59,13 @@ def test_the_estimate_is_of_the_longest_rows_that_a_micro_batch_may_hold() -> No
     assert memory.estimate(trainer(1)) < memory.estimate(trainer(2)) < memory.estimate(trainer(4))
 
 
+def test_a_row_for_which_a_micro_batch_has_no_room_is_estimated_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes a micro-batch of its own, as it does at the official sizes."""
+    config = GPTConfig.named("tiny")
+    monkeypatch.setattr(memory, "room", lambda model: 10.0)
+    assert memory.estimate(trainer(2)) == training_bytes(config) + activation_bytes(config, 1, 59, 5, True)
+
+
 def test_a_run_that_cannot_fit_is_refused_before_it_starts_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     memory.check_memory(trainer())
     needed = memory.estimate(trainer())
