@@ -1,4 +1,4 @@
-"""`python -m minigpt.bench`: tokens per second, beside a peer in the same run. Read with lesson 10."""
+"""`python -m minigpt.bench`: tokens per second, beside a peer in the same run."""
 
 import time
 from collections.abc import Callable, Iterator

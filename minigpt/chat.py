@@ -1,4 +1,4 @@
-"""`python -m minigpt.chat --model RUN`: a conversation in the terminal. Read with lesson 15."""
+"""`python -m minigpt.chat --model RUN`: a conversation in the terminal."""
 
 import contextlib
 import difflib

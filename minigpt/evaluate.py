@@ -1,4 +1,4 @@
-"""`python -m minigpt.evaluate --model RUN`: perplexity of the responses and exact match. Read with lesson 14."""
+"""`python -m minigpt.evaluate --model RUN`: perplexity of the responses and exact match."""
 
 import json
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """`python -m minigpt.train`: data -> tokenizer -> GPT-2 -> loss -> Adam -> parameters (documents A 5, D 5).
 
-`main` is that diagram, read from top to bottom. Read with lessons 09 and 13.
+`main` is that diagram, read from top to bottom.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""`python -m minigpt.view`: which tokens are trained on, and how long the rows are. Read with lesson 11."""
+"""`python -m minigpt.view`: which tokens are trained on, and how long the rows are."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The rows of each step, and batches of them. Read with lesson 09."""
+"""The rows of each step, and batches of them."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Negative log-likelihood and perplexity, over all tokens or over the responses alone. Read with lessons 08 and 13."""
+"""Negative log-likelihood and perplexity, over all tokens or over the responses alone."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Gradient descent, Adam and AdamW. Read with lesson 09."""
+"""Gradient descent, Adam and AdamW."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedule. Read with lesson 09."""
+"""Learning-rate schedule."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The training loop: rows -> loss -> gradients -> step. Read with lesson 09."""
+"""The training loop: rows -> loss -> gradients -> step."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Exact match of generated answers. Read with lesson 14."""
+"""Exact match of generated answers."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Memory and operations of a model. Read with lesson 10."""
+"""Memory and operations of a model."""
 
 from minigpt.config import GPTConfig
 from minigpt.learn.loss import CHUNK_BYTES

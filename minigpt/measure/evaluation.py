@@ -1,4 +1,4 @@
-"""Evaluate a model or a baseline per conversation, and compare two on the same rows. Read with lesson 14."""
+"""Evaluate a model or a baseline per conversation, and compare two on the same rows."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""How the gradient splits between instruction and response (document B 3.1, 5.1). Read with lesson 13."""
+"""How the gradient splits between instruction and response (document B 3.1, 5.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals. Read with lesson 14."""
+"""Bootstrap confidence intervals."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""transformers' GPT-2 in a separate process, to be timed beside ours. Read with lesson 10."""
+"""transformers' GPT-2 in a separate process, to be timed beside ours."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Negative log-likelihood of the responses of a data set. Read with lesson 14."""
+"""Negative log-likelihood of the responses of a data set."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Changed options of a resumed or repeated run, and their effect. Read with lesson 09."""
+"""Changed options of a resumed or repeated run, and their effect."""
 
 import json
 from dataclasses import dataclass

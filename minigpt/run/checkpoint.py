@@ -1,4 +1,4 @@
-"""Checkpoints, from which an interrupted run continues exactly. Read with lesson 09."""
+"""Checkpoints, from which an interrupted run continues exactly."""
 
 import errno
 import os

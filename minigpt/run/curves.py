@@ -1,4 +1,4 @@
-"""Plots of a run's metrics, and of the data's lengths. Read with lessons 09 and 11."""
+"""Plots of a run's metrics, and of the data's lengths."""
 
 from collections.abc import Sequence
 from pathlib import Path

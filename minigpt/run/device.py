@@ -1,4 +1,4 @@
-"""Choose the device, and the form of the formulas on it. Read with lesson 10."""
+"""Choose the device, and the form of the formulas on it."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""A run's folder: its name, its lock and its options.json. Read with lesson 09."""
+"""A run's folder: its name, its lock and its options.json."""
 
 import json
 import os

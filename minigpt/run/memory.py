@@ -1,4 +1,4 @@
-"""Memory of a run: estimate, check and peak. Read with lesson 10."""
+"""Memory of a run: estimate, check and peak."""
 
 import sys
 

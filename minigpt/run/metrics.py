@@ -1,4 +1,4 @@
-"""metrics.jsonl: one event per line. Read with lesson 09."""
+"""metrics.jsonl: one event per line."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The options of `python -m minigpt.train`. Read with lesson 09."""
+"""The options of `python -m minigpt.train`."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path

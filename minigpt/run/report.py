@@ -1,4 +1,4 @@
-"""Logging of a training run: metrics, samples, the plot, the result. Read with lesson 14."""
+"""Logging of a training run: metrics, samples, the plot, the result."""
 
 import json
 import math

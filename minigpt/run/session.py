@@ -1,4 +1,4 @@
-"""The frame around a run's steps: folder, lock, resuming, repeating, signals, errors. Read with lesson 09."""
+"""The frame around a run's steps: folder, lock, resuming, repeating, signals, errors."""
 
 import signal
 from contextlib import ExitStack

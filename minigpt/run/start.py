@@ -1,4 +1,4 @@
-"""The initial model of a run, and a saved model with its template. Read with lesson 09."""
+"""The initial model of a run, and a saved model with its template."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Encode conversations as rows of at most T_max tokens. Read with lesson 11."""
+"""Encode conversations as rows of at most T_max tokens."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Read rows with their line numbers from JSON Lines or one JSON array, gzipped or not. Read with lesson 11."""
+"""Read rows with their line numbers from JSON Lines or one JSON array, gzipped or not."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Read data sets from Hugging Face's hub: `hf:owner/name[:config][:split]`. Read with lesson 11."""
+"""Read data sets from Hugging Face's hub: `hf:owner/name[:config][:split]`."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Read conversations from files and hub data sets, in five formats. Read with lesson 11."""
+"""Read conversations from files and hub data sets, in five formats."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Training, validation and test conversations of a run. Read with lesson 11."""
+"""Training, validation and test conversations of a run."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Lay out a conversation as (ids, supervised): the tokens, and which of them are trained on. Read with lesson 12."""
+"""Lay out a conversation as (ids, supervised): the tokens, and which of them are trained on."""
 
 import json
 from collections.abc import Sequence

@@ -46,6 +46,15 @@ def test_every_file_that_a_lesson_links_to_is_there(readme: Path) -> None:
         assert (readme.parent / target).exists(), target
 
 
+def test_the_package_and_the_readme_name_no_lesson_that_does_not_exist() -> None:
+    """A formula's number may be ahead of its lesson; "Read with lesson 05" may not."""
+    exist = {readme.parent.name[:2] for readme in links.lessons()}
+    root = Path(__file__).parents[2]
+    for path in [root / "README.md", *(root / "minigpt").rglob("*.py")]:
+        named = re.findall(r"[Ll]essons? (\d\d)(?: and (\d\d))?", path.read_text("utf-8"))
+        assert {number for pair in named for number in pair if number} <= exist, path
+
+
 def test_the_map_links_to_files_that_are_there() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (links.LESSONS / "README.md").read_text("utf-8")):
         assert (links.LESSONS / target).exists(), target
