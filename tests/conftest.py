@@ -17,14 +17,14 @@ from tests import gpt2_vocabulary
 
 
 HERE = Path(__file__).parent
-SLOW = {HERE / "commands", HERE / "lessons"}  # whole commands, and what the lessons say of themselves
+SLOW = {HERE / "commands", HERE / "lessons"}  # whole commands, and what the lessons say
 SHARED = ("run", "short", "once")  # runs that several tests only read
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `-m "not slow"` leaves out; a shared run is made once if the tests that read it stay in one process."""
     for item in items:
-        if SLOW & {*item.path.parents}:
+        if SLOW & {*item.path.parents} or item.path.name == "README.md":
             item.add_marker(pytest.mark.slow)
         if shared := [name for name in SHARED if name in getattr(item, "fixturenames", ())]:
             item.add_marker(pytest.mark.xdist_group(shared[0]))
