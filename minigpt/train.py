@@ -24,7 +24,7 @@ def main(options: Options) -> None:
     with Session(options) as session:
         options = with_device(options)
         data = load_data(options.data, options.valid, options.skip_bad, options.seed, options.accuracy_rows)
-        tokenizer, model = initial_model(options.init, options.size, options.tokenizer, options.seed)
+        tokenizer, model = initial_model(options)
         place(model, options.device, options.math, options.compile)
         template = load_template(options.template, tokenizer)
         t_max = min(options.max_length or model.config.n_ctx, model.config.n_ctx)

@@ -44,6 +44,7 @@ class Recipe:
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float = 1.0
+    min_lr: float = 0.0
     seed: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -171,7 +172,7 @@ class Trainer:
             self.optimizer.zero_grad()
             self.step -= 1
             raise NotFinite(self.step + 1, loss, grad_norm, sources)
-        lr = warmup_then_decay(self.step, recipe.lr, recipe.warmup_steps, recipe.steps)
+        lr = warmup_then_decay(self.step, recipe.lr, recipe.warmup_steps, recipe.steps, recipe.min_lr)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()

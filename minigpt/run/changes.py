@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from minigpt.errors import UserError
 from minigpt.run.folder import NOT_COMPARED
+from minigpt.run.options import SHAPE
 
 # What cannot change within a run: its rows, its tokens, the shape of its model.
-FIXED = ("init", "size", "data", "skip_bad", "valid", "template", "tokenizer", "max_length", "seed")
+FIXED = ("init", "size", *SHAPE, "data", "skip_bad", "valid", "template", "tokenizer", "max_length", "seed")
 # Options that affect logging and storage only.
 FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows")
 # Options that affect rounding only.

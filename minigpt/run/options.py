@@ -1,5 +1,6 @@
 """The options of `python -m minigpt.train`."""
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -15,9 +16,10 @@ from minigpt.text.tokenizer import Tokenizer
 DEFAULT_STEPS = 1250  # of the default job: under three minutes on two CPU cores
 DEFAULT_EPOCHS = 3.0
 DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
+SHAPE = ("n_layer", "n_head", "n_embd", "n_ctx")  # of a model from scratch, each instead of what --size says
 POSITIVE = (
     "batch_size", "micro_batch_size", "steps", "epochs", "eval_every", "checkpoint_every", "max_length", "lr",
-    "accuracy_rows", "keep",
+    "accuracy_rows", "keep", "n_layer", "n_head", "n_embd", "n_ctx", "clip",
 )  # fmt: skip
 
 
@@ -29,6 +31,16 @@ class Options:
     """Initial weights: scratch (random), a model's folder, or an official size to fine-tune."""
     size: Literal["tiny", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] = "tiny"
     """The shape of a model from scratch."""
+    n_layer: int | None = None
+    """Layers of a model from scratch, instead of those of --size."""
+    n_head: int | None = None
+    """Attention heads in each layer, instead of those of --size."""
+    n_embd: int | None = None
+    """Channels, a multiple of --n-head, instead of those of --size."""
+    n_ctx: int | None = None
+    """Context, the most tokens that the model can read, instead of that of --size."""
+    dropout: float | None = None
+    """Share of activations set to 0 during training; if left out 0 from scratch, with --init what the model says."""
     data: tuple[str, ...] = ("builtin",)
     """Files to train on (JSON Lines or an array, gzipped or not), hf:owner/name[:config][:split], or builtin."""
     skip_bad: bool = False
@@ -62,10 +74,16 @@ class Options:
     """Conversations in memory at once; fewer need less memory and change nothing else."""
     lr: float | None = None
     """The peak learning rate; 3e-3 from scratch at size tiny, 3e-4 at the others, 5e-5 when fine-tuning."""
+    min_lr: float = 0.0
+    """The learning rate toward which the schedule falls at the end."""
     warmup_steps: int = 100
     """Steps over which the learning rate rises to its peak."""
     weight_decay: float = 0.1
     """How strongly matrices are pulled toward zero."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Adam's decay rates of the first and the second moment."""
+    clip: float = 1.0
+    """The largest norm of a step's gradient; a longer one is scaled down to it."""
     max_length: int | None = None
     """T_max, the most tokens of a conversation; the model's context if left out."""
     supervise: Literal["response", "all"] = "response"
@@ -117,6 +135,17 @@ def check(options: Options) -> None:
         value = getattr(options, name)
         if value is not None and not value > 0:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
+    if options.init != "scratch" and (given := [name for name in SHAPE if getattr(options, name) is not None]):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UserError(
+            f"{names}: the shape of {options.init} is fixed; it can be chosen for a model from scratch only."
+        )
+    if options.dropout is not None and not 0 <= options.dropout < 1:
+        raise UserError(f"--dropout is {options.dropout}; it must be at least 0 and below 1.")
+    if not all(0 <= beta < 1 for beta in options.betas):
+        raise UserError(f"--betas is {options.betas}; both must be at least 0 and below 1.")
+    if not 0 <= options.min_lr < math.inf:
+        raise UserError(f"--min-lr is {options.min_lr}; it must be 0 or more.")
     if options.steps and options.epochs:
         raise UserError("--steps and --epochs both set the number of steps; give one of them.")
 

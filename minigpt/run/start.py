@@ -13,26 +13,46 @@ from minigpt.model.gpt import GPT
 from minigpt.pretrained.folder import model_folder, read_config
 from minigpt.reading import read_object
 from minigpt.run.device import Device, Math, choose_device, place
+from minigpt.run.options import SHAPE, Options
 from minigpt.text.template import Template, template_of
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 VOCABULARY_MULTIPLE = 64  # a grown vocabulary is padded to this multiple, for a GPU's matrix units
 
 
-def initial_model(init: str, size: str, tokenizer_name: str | None, seed: int) -> tuple[Tokenizer, GPT]:
-    """Random weights of this size, or those of the folder `init` with rows added for the control tokens."""
-    torch.manual_seed(seed)
-    if init == "scratch":
-        tokenizer = load_tokenizer(tokenizer_name or ("bytes" if size == "tiny" else "gpt2"))
+def initial_model(options: Options) -> tuple[Tokenizer, GPT]:
+    """Random weights of --size, or those of the folder --init with rows added for the control tokens.
+
+    UserError for a shape that is not possible.
+    """
+    torch.manual_seed(options.seed)
+    given, dropout = options.tokenizer, {} if options.dropout is None else {"dropout": options.dropout}
+    if options.init == "scratch":
+        tokenizer = load_tokenizer(given or ("bytes" if options.size == "tiny" else "gpt2"))
+        shape = {name: value for name in SHAPE if (value := getattr(options, name)) is not None}
         bos = tokenizer.control["<|endoftext|>"]
-        return tokenizer, GPT(GPTConfig.named(size, vocab_size=len(tokenizer), bos_token_id=bos))
-    folder = model_folder(init)
-    tokenizer = load_tokenizer(folder if tokenizer_name in (None, init) else tokenizer_name)
+        try:
+            config = GPTConfig.named(options.size, vocab_size=len(tokenizer), bos_token_id=bos, **shape, **dropout)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        return tokenizer, GPT(config)
+    folder = model_folder(options.init)
+    tokenizer = load_tokenizer(folder if given in (None, options.init) else given)
     model = GPT.from_pretrained(folder)
     if model.config.tokens < len(tokenizer):
         grow_vocabulary(model, len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
     limit_vocabulary(model, len(tokenizer))
+    if dropout:
+        set_dropout(model, **dropout)
     return tokenizer, model
+
+
+def set_dropout(model: GPT, dropout: float) -> None:
+    """Drop this share of activations in training from now on."""
+    model.config = replace(model.config, dropout=dropout)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
 
 
 def grow_vocabulary(model: GPT, tokens: int, multiple_of: int = 1) -> None:
@@ -64,7 +84,9 @@ def initial_model_of(folder: Path) -> GPT | str:
         return f"not available; there is no {path}."
     try:
         values = read_object(path)
-        return initial_model(*(values[name] for name in ("init", "size", "tokenizer", "seed")))[1]
+        needed = {name: values[name] for name in ("init", "size", "tokenizer", "seed")}
+        later = {name: values.get(name) for name in ("dropout", *SHAPE)}  # not in the options.json of earlier versions
+        return initial_model(Options(**needed, **later))[1]
     except UserError as error:
         return f"not available: {error}"
     except (ValueError, KeyError, TypeError):
