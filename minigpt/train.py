@@ -12,11 +12,13 @@ from minigpt.model.gpt import GPT
 from minigpt.run.device import place
 from minigpt.run.options import Options, check, recipe, saved_options, with_defaults, with_device
 from minigpt.run.report import Report
+from minigpt.run.samples import samples_of
 from minigpt.run.session import Session
 from minigpt.run.start import initial_model
-from minigpt.text.examples import Encoded
-from minigpt.text.splits import Data, load_data, remarks
-from minigpt.text.template import Template, load_template, save_template
+from minigpt.text.corpus import PlainText
+from minigpt.text.examples import Splits
+from minigpt.text.splits import load_data
+from minigpt.text.template import load_template, save_template
 
 
 def main(options: Options) -> None:
@@ -26,14 +28,14 @@ def main(options: Options) -> None:
         data = load_data(options.data, options.valid, options.skip_bad, options.seed, options.accuracy_rows)
         tokenizer, model = initial_model(options)
         place(model, options.device, options.math, options.compile)
-        template = load_template(options.template, tokenizer)
+        template = load_template(None if isinstance(data, PlainText) else options.template, tokenizer)
         t_max = min(options.max_length or model.config.n_ctx, model.config.n_ctx)
-        train, valid, test = data.encode(template, t_max, options.supervise)
-        options = with_defaults(options, len(train.examples), t_max, tokenizer)
-        trainer = Trainer(model, train.examples, recipe(options))
+        splits = data.encode(template, t_max, options.supervise)
+        options = with_defaults(options, len(splits.train), t_max, tokenizer, plain=template.name is None)
+        trainer = Trainer(model, splits.train, recipe(options))
         session.start(options, trainer, data)
-        print(summary(options, data, model, template, train, valid), f"run     {session.folder}", sep="\n")
-        report = Report(session.folder, trainer, template, valid.examples, test.conversations)
+        print(summary(options, model, splits), f"run     {session.folder}", sep="\n")
+        report = Report(session.folder, trainer, splits.valid, samples_of(splits, template))
         report.before_training()
         with tqdm(total=options.steps, initial=trainer.step, unit="step") as bar:
             while session.running:
@@ -51,11 +53,9 @@ def main(options: Options) -> None:
         report.after_training()
 
 
-def summary(options: Options, data: Data, model: GPT, template: Template, train: Encoded, valid: Encoded) -> str:
+def summary(options: Options, model: GPT, splits: Splits) -> str:
     """The first lines: the model, the data and the settings of a run."""
     config = model.config
-    supervised = sum(sum(row.supervised) for row in train.examples)
-    total = sum(len(row.ids) for row in train.examples)
     weights = "random weights" if options.init == "scratch" else f"the weights of {options.init}"
     device = {
         "cpu": f"cpu ({torch.get_num_threads()} threads)",
@@ -63,16 +63,12 @@ def summary(options: Options, data: Data, model: GPT, template: Template, train:
     }.get(options.device, options.device)
     pretraining = f", the first {options.pretrain_steps:,} on every token" if options.pretrain_steps else ""
     return (
-        f"minigpt {__version__}: training a GPT-2 to follow instructions.\n"
+        f"minigpt {__version__}: training a GPT-2 {'to follow instructions' if splits.test else 'on plain text'}.\n"
         f"model   {config.parameter_count:,} parameters from {weights}: {config.n_layer} layers, "
         f"{config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}\n"
-        f"data    {', '.join(options.data)}: {len(train.examples):,} conversations to train on, "
-        f"{len(valid.examples):,} held out; template {template.name}\n"
-        + remarks(data.bad, train.conversations, valid.conversations)
-        + f"tokens  {template.tokenizer.name}, vocabulary of {config.vocab_size:,}; "
-        f"{total - supervised:,} prompt tokens, {supervised:,} supervised; {train}\n"
-        f"steps   {options.steps:,} of {options.batch_size} conversations{pretraining}, learning rate {options.lr:g}, "
-        f"seed {options.seed}\n"
+        f"{splits.words}\n"
+        f"steps   {options.steps:,} of {options.batch_size} {'conversations' if splits.test else 'rows'}{pretraining}, "
+        f"learning rate {options.lr:g}, seed {options.seed}\n"
         f"device  {device}, {options.dtype}\n"
         f"math    {'explicit, each formula as it is written out' if model.is_explicit else 'fast, by torch kernels'}"
     )

@@ -16,7 +16,7 @@ from minigpt import command
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.run.curves import draw_lengths
-from minigpt.run.report import on_one_line
+from minigpt.run.samples import on_one_line
 from minigpt.text.examples import encode_within, lengths
 from minigpt.text.records import BadRow, Conversation, data_names, read_conversations
 from minigpt.text.template import Template, chatml_text, load_template

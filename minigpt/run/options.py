@@ -161,7 +161,7 @@ def with_device(options: Options) -> Options:
     return replace(options, device=device, dtype=dtype)
 
 
-def with_defaults(options: Options, rows: int, t_max: int, tokenizer: Tokenizer) -> Options:
+def with_defaults(options: Options, rows: int, t_max: int, tokenizer: Tokenizer, plain: bool = False) -> Options:
     """The options with every default that depends on others filled in."""
     steps = options.steps
     if steps is None and options.epochs is None and options.data == ("builtin",):
@@ -171,7 +171,7 @@ def with_defaults(options: Options, rows: int, t_max: int, tokenizer: Tokenizer)
     scratch = options.init == "scratch"
     pretrain_steps = options.pretrain_steps
     if pretrain_steps is None:
-        pretrain_steps = 2 * steps // 5 if scratch and options.supervise == "response" else 0
+        pretrain_steps = 2 * steps // 5 if scratch and options.supervise == "response" and not plain else 0
     kind = "fine-tuning" if not scratch else "tiny" if options.size == "tiny" else "other"
     return replace(
         options,

@@ -18,6 +18,7 @@ from minigpt.run.curves import draw
 from minigpt.run.folder import Lock, new_folder, read_options, write_options
 from minigpt.run.memory import check_memory, out_of_memory
 from minigpt.run.options import Options
+from minigpt.text.corpus import PlainText
 from minigpt.text.splits import Data, write_bad_rows
 
 
@@ -42,7 +43,7 @@ class Session:
             self._stack.enter_context(Lock(self.folder))
         return self
 
-    def start(self, options: Options, trainer: Trainer, data: Data) -> None:
+    def start(self, options: Options, trainer: Trainer, data: Data | PlainText) -> None:
         """Create the folder, or restore the trainer of a resumed run; from here on a signal ends it after its step.
 
         UserError if it does not fit into memory, if its data or initial weights have changed, or if it is finished.

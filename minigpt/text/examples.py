@@ -1,7 +1,7 @@
 """Encode conversations as rows of at most T_max tokens."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -37,6 +37,16 @@ class Encoded:
         if not self.turns_dropped and not self.responses_cut:
             return "all fit"
         return f"{self.turns_dropped} oldest turns dropped, {self.responses_cut} responses cut at the end"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The rows of a run: to train on, to measure the loss on, and the conversations to answer (none in plain text)."""
+
+    train: Sequence[Example]
+    valid: Sequence[Example]
+    test: Sequence[Conversation]
+    words: str  # lines that describe them, for the first lines of a run
 
 
 def encode_within(

@@ -11,6 +11,7 @@ from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
 from minigpt.text.template import Message, turns
 
 BUILTIN = Path(__file__).parent / "builtin"
+BUILTIN_NAME = "builtin"
 MOST_SHOWN = 10  # bad rows named in one error
 SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}  # and the names that other files use
 

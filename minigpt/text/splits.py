@@ -9,8 +9,19 @@ from typing import Literal
 import numpy as np
 
 from minigpt.errors import UserError
-from minigpt.text.examples import Encoded, encode_within
-from minigpt.text.records import BUILTIN, BadRow, Conversation, data_sha256, read_conversations, refuse, repeated
+from minigpt.text.corpus import PlainText, load_text
+from minigpt.text.examples import Splits, encode_within
+from minigpt.text.plain import is_plain_text
+from minigpt.text.records import (
+    BUILTIN,
+    BUILTIN_NAME,
+    BadRow,
+    Conversation,
+    data_sha256,
+    read_conversations,
+    refuse,
+    repeated,
+)
 from minigpt.text.template import Template
 
 DEFAULT_ACCURACY_ROWS = 50  # of data other than the built-in
@@ -24,14 +35,13 @@ class Data:
     train: list[Conversation]
     valid: list[Conversation]
     test: list[Conversation]
+    names: list[str]  # of --data
     files: dict[str, str]  # name to SHA-256
     bad: list[BadRow] | None = None  # rows left out with --skip-bad; None without it
     valid_file: str | None = None
 
-    def encode(
-        self, template: Template, t_max: int, supervise: Literal["response", "all"]
-    ) -> tuple[Encoded, Encoded, Encoded]:
-        """train, valid and test as tokens, with what was dropped or cut to fit T_max.
+    def encode(self, template: Template, t_max: int, supervise: Literal["response", "all"]) -> Splits:
+        """The conversations as rows of at most T_max tokens, with what was dropped or cut to fit.
 
         Rows with no room for a token of the response are added to `bad`; UserError without --skip-bad, or if a split
         has no row left.
@@ -45,7 +55,16 @@ class Data:
                 held_out = use != "to train on" and self.valid_file
                 files = [held_out] if held_out else [name for name in self.files if name != self.valid_file]
                 raise UserError(f"{', '.join(files)}: no usable row {use}; without --skip-bad the reasons are shown.")
-        return train, valid, test
+        supervised = sum(sum(row.supervised) for row in train.examples)
+        total = sum(len(row.ids) for row in train.examples)
+        words = (
+            f"data    {', '.join(self.names)}: {len(train.examples):,} conversations to train on, "
+            f"{len(valid.examples):,} held out; template {template.name}\n"
+            + remarks(self.bad, train.conversations, valid.conversations)
+            + f"tokens  {template.tokenizer.name}, vocabulary of {len(template.tokenizer):,}; "
+            f"{total - supervised:,} prompt tokens, {supervised:,} supervised; {train}"
+        )
+        return Splits(train.examples, valid.examples, test.conversations, words)
 
 
 def load_data(
@@ -54,9 +73,16 @@ def load_data(
     skip_bad: bool = False,
     seed: int = 0,
     accuracy_rows: int | None = None,
-) -> Data:
-    """Read the conversations of these names (--data) and of `valid_name`; without one, a twentieth is held out, chosen
-    by the seed alone. UserError naming the bad rows, or with `skip_bad` a list of them."""
+) -> Data | PlainText:
+    """Plain text, or the conversations of these names (--data) and of `valid_name`.
+
+    Without `valid_name` a twentieth is held out; which conversations is chosen by the seed alone. UserError naming the
+    bad rows, or with `skip_bad` a list of them.
+    """
+    if BUILTIN_NAME in names and (len(names) > 1 or valid_name):
+        raise UserError("--data builtin has its own held-out conversations; give it alone, without --valid.")
+    if any(name != BUILTIN_NAME and is_plain_text(name) for name in [*names, *([valid_name] if valid_name else [])]):
+        return load_text(names, valid_name, skip_bad)
     bad: list[BadRow] = []
 
     def read(names: Sequence[str]) -> list[Conversation]:
@@ -67,10 +93,8 @@ def load_data(
         bad.extend(found)
         return conversations
 
-    names = list(names)
-    if "builtin" in names:
-        if names != ["builtin"] or valid_name:
-            raise UserError("--data builtin has its own held-out conversations; give it alone, without --valid.")
+    given, names = list(names), list(names)
+    if given == [BUILTIN_NAME]:
         names = [str(BUILTIN / f"{split}.jsonl") for split in ("train", "valid", "test")]
         train, valid, test = (read([name]) for name in names)
     else:
@@ -88,7 +112,7 @@ def load_data(
             valid, train = shuffled[:held_out], shuffled[held_out:]
         test = valid[:DEFAULT_ACCURACY_ROWS] if accuracy_rows is None else valid
     files = {name: data_sha256(name) for name in names}
-    return Data(train, valid, test[:accuracy_rows], files, bad if skip_bad else None, valid_name)
+    return Data(train, valid, test[:accuracy_rows], given, files, bad if skip_bad else None, valid_name)
 
 
 def remarks(bad: Sequence[BadRow] | None, train: Sequence[Conversation], valid: Sequence[Conversation]) -> str:

@@ -60,7 +60,7 @@ class Template:
     `end` is the id that ends a response: the last supervised token of every assistant turn, and where generation stops.
     """
 
-    name: str
+    name: str | None
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -162,11 +162,31 @@ class Alpaca(Template):
         return self.tokenizer.encode(f"{opening}\n\n### Instruction:\n{user}\n\n### Response:\n")
 
 
+class Plain(Template):
+    """No template: the texts of a conversation, a line each, as plain text has them; the next line ends a response.
+
+    What a model that was trained on plain text gets to read, so that it can be compared with one that was tuned on
+    instructions (document C 2.2).
+    """
+
+    name = None
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__(tokenizer)
+        [self.end] = tokenizer.encode("\n")
+
+    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
+        lines = user if system is None else f"{system}\n{user}"
+        return [self.tokenizer.control["<|endoftext|>"]] * first + self.tokenizer.encode(f"{lines}\n")
+
+
 TEMPLATES = {template.name: template for template in (ChatML, Documents, Alpaca)}
 
 
-def load_template(name: str, tokenizer: Tokenizer) -> Template:
-    """The template called `name`; UserError if it does not exist."""
+def load_template(name: str | None, tokenizer: Tokenizer) -> Template:
+    """The template called `name`, or `Plain` for None; UserError if it does not exist."""
+    if name is None:
+        return Plain(tokenizer)
     if name not in TEMPLATES:
         raise UserError(f"There is no template called {name!r}; the templates are {', '.join(TEMPLATES)}.")
     return TEMPLATES[name](tokenizer)

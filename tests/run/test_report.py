@@ -9,6 +9,7 @@ from minigpt.learn.trainer import Recipe, StepReport, Trainer
 from minigpt.run import report as report_module
 from minigpt.run.metrics import read_metrics
 from minigpt.run.report import Report, forget_samples
+from minigpt.run.samples import Answers
 from minigpt.text.examples import encode_within
 from minigpt.text.records import Conversation
 from tests.conftest import two_layers
@@ -21,7 +22,7 @@ def report(tmp_path: Path) -> Report:
     template = load_template("documents", load_tokenizer("bytes"))
     examples = encode_within([ROW], template, 64).examples
     recipe = Recipe(steps=200, batch_size=1, micro_batch_size=1, lr=1e-3, warmup_steps=1)
-    return Report(tmp_path, Trainer(two_layers(), examples, recipe), template, examples, [ROW])
+    return Report(tmp_path, Trainer(two_layers(), examples, recipe), examples, Answers(template, [ROW]))
 
 
 def step(number: int, grad_norm: float) -> StepReport:
@@ -74,14 +75,27 @@ def test_an_evaluation_on_the_way_reads_256_rows_and_the_last_one_all(
     assert read == [256, 300]
 
 
-def test_six_samples_are_shown_of_as_many_kinds_as_there_are(tmp_path: Path, report: Report) -> None:
-    assert len(report.samples) == 1, "there is one conversation"
+def test_the_rows_of_an_evaluation_on_the_way_are_spread_over_the_held_out_ones(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held-out text is in its own order: its beginning alone would not stand for all of it."""
+    read: list[int] = []
+    monkeypatch.setattr(report_module, "response_loss", lambda model, rows, *more: (read.extend(rows), (1.0, 1))[1])
+    monkeypatch.setattr(report_module, "draw", lambda *_: None)
+    report.valid = range(1024)
+    report.evaluate()
+    assert read == list(range(0, 1024, 4))
+
+
+def test_six_samples_are_shown_of_as_many_kinds_as_there_are() -> None:
+    template = load_template("documents", load_tokenizer("bytes"))
+    assert len(Answers(template, [ROW]).shown) == 1, "there is one conversation"
     rows = [Conversation([*ROW.messages], f"row {i}", kind=f"kind {i // 2}") for i in range(20)]
-    many = Report(tmp_path, report.trainer, report.template, report.valid, rows)
-    assert len({row.kind for row in many.samples}) == len(many.samples) == 6
-    few = Report(tmp_path, report.trainer, report.template, report.valid, rows[:6])
-    assert [row.kind for row in few.samples][:3] == ["kind 0", "kind 1", "kind 2"]
-    assert sorted(row.source for row in few.samples) == [f"row {i}" for i in range(6)]
+    many = Answers(template, rows).shown
+    assert len({row.kind for row in many}) == len(many) == 6
+    few = Answers(template, rows[:6]).shown
+    assert [row.kind for row in few][:3] == ["kind 0", "kind 1", "kind 2"]
+    assert sorted(row.source for row in few) == [f"row {i}" for i in range(6)]
 
 
 @pytest.mark.parametrize(

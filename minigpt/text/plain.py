@@ -1,0 +1,136 @@
+"""Read plain text: files, folders of files, and rows with "text", as documents (documents C 2.2, D 8)."""
+
+import codecs
+import gzip
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from minigpt.errors import UserError
+from minigpt.reading import sha256
+from minigpt.text.files import GZIP, read_rows
+from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
+from minigpt.text.records import FORMATS, BadRow
+
+SUFFIXES = (".txt", ".text", ".md")  # of a file that is plain text, before .gz
+CHUNK = 2**20  # bytes read at a time
+LONGEST_WORD = 2**22  # characters without white space that are kept together
+NO_TEXT = 'has no text under "text", which the first row has.'
+# A byte order mark tells how a file is encoded; UTF-32's begins with UTF-16's.
+MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
+MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def is_plain_text(name: str) -> bool:
+    """Whether a name of --data is text to continue: a folder, a .txt file, or rows with "text" in place of a
+    conversation, told by the first row."""
+    if not name.startswith(PREFIX) and (Path(name).is_dir() or _is_text_file(Path(name))):
+        return True
+    first = next(iter(_rows(name)), None)
+    return first is not None and _is_text_row(first.value)
+
+
+def documents(
+    name: str, read: Callable[[int], object] = lambda n: None, bad: list[BadRow] | None = None
+) -> Iterator[Iterator[str]]:
+    """Every document of a file, folder or hub data set, each in pieces whose ids are those of the whole text.
+
+    `read` gets the number of bytes read since it was last called. Rows without a text are added to `bad`, or without
+    that list end in a UserError, as does a file that cannot be read or is not text.
+    """
+    if not name.startswith(PREFIX) and (files := text_files(name)):
+        for path in files:
+            yield pieces(_characters(path, read))
+        return
+    for row in _rows(name):
+        read(len(row.text.encode(errors="surrogatepass")))
+        if row.error or not _is_text_row(row.value):
+            found = BadRow(row.source, row.error or NO_TEXT, row.text)
+            if bad is None:
+                raise UserError(f"{row.source}: {found.reason}")
+            bad.append(found)
+        elif row.value["text"]:
+            yield pieces(iter([row.value["text"]]))
+
+
+def text_files(name: str) -> list[Path]:
+    """The file itself, or the text files in a folder and below, by name; none for a file of rows."""
+    path = Path(name)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.is_file() and _is_text_file(p))
+        if not found:
+            raise UserError(f"{name} is a folder without a .txt file.")
+        return found
+    return [path] if _is_text_file(path) else []
+
+
+def text_sha256(name: str) -> str:
+    """SHA-256 of the data: of a file's bytes; of a folder's file names and bytes; of a hub data set's rows."""
+    if name.startswith(PREFIX):
+        return hub_sha256(name)
+    path = Path(name)
+    if not path.is_dir():
+        return sha256(path)
+    digest = hashlib.sha256()
+    for file in text_files(name):
+        digest.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def pieces(text: Iterator[str]) -> Iterator[str]:
+    """The same text, cut only where white space follows anything else: GPT-2's pattern never joins across that, so
+    the ids of the pieces, one after another, are those of the whole."""
+    held = ""
+    for part in text:
+        held += part
+        at = len(held) - 1
+        while at > 0 and not (held[at].isspace() and not held[at - 1].isspace()):
+            at -= 1
+        if at <= 0 and len(held) > LONGEST_WORD:
+            at = len(held)
+        if at > 0:
+            yield held[:at]
+            held = held[at:]
+    if held:
+        yield held
+
+
+def _is_text_file(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def _rows(name: str) -> Iterator:
+    return read_hub_rows(name) if name.startswith(PREFIX) else read_rows(Path(name))
+
+
+def _is_text_row(row: object) -> bool:
+    """Whether it holds a text, if only an empty one, and is not a conversation."""
+    if not isinstance(row, dict) or "text" not in row or not isinstance(row["text"], str | None):
+        return False
+    return not any(all(row.get(key) is not None for key in keys) for keys in FORMATS)
+
+
+def _characters(path: Path, read: Callable[[int], object]) -> Iterator[str]:
+    try:
+        with path.open("rb") as raw:
+            file = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == GZIP else raw
+            data, at, position = file.read(CHUNK), 0, 0
+            codec = next((codec for mark, codec in MARKS.items() if data.startswith(mark)), "utf-8")
+            decoder = codecs.getincrementaldecoder(codec)()
+            while True:
+                yield decoder.decode(data, final=not data)
+                read(raw.tell() - position)
+                position, at = raw.tell(), at + len(data)
+                if not data:
+                    return
+                data = file.read(CHUNK)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not {codec.upper()} text (near byte {at + error.start:,}: {error.reason}); convert it first, "
+            f"for example: iconv -f LATIN1 -t UTF-8 {path.name}"
+        ) from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is a gzip file that is cut short or damaged ({error}).") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
