@@ -175,6 +175,12 @@ def main(options: Options) -> None:
     if options.max_new_tokens < 1:
         raise UserError("--max-new-tokens must be above 0.")
     model, template = load_model(options.model, options.template, options.device, options.math)
+    if template.name is None:
+        raise UserError(
+            f"{options.model} was trained on plain text: it has no template, so it cannot take turns. "
+            "python -m minigpt.generate continues a text; a model for chat is trained on conversations, "
+            "for example with python -m minigpt.train --init on this one."
+        )
     template.check(model.config.tokens)
     chat = Chat(model, template, options, options.system)
     for stdio in (sys.stdin, sys.stdout):

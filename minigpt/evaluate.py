@@ -2,27 +2,32 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from minigpt import command
 from minigpt.errors import UserError
 from minigpt.measure.accuracy import exact_match, wanted
-from minigpt.measure.evaluation import Evaluation, Figure, difference, evaluate, most_frequent_answer
+from minigpt.measure.evaluation import Evaluation, Figure, difference, evaluate, evaluate_text, most_frequent_answer
 from minigpt.model.gpt import GPT
 from minigpt.pretrained.folder import model_folder
 from minigpt.run.device import Device, Math, place
 from minigpt.run.start import initial_model_of, load_model
+from minigpt.text.corpus import PlainText, load_text
 from minigpt.text.examples import encode_within
+from minigpt.text.plain import is_plain_text
 from minigpt.text.records import Conversation, data_names, read_conversations
 from minigpt.text.template import Template
+from minigpt.text.token_cache import byte_lengths, tokenizer_sha256
 
 
 @dataclass
 class Options:
-    """Evaluate a model on conversations: perplexity of the reference responses, and exact match.
+    """Evaluate a model on conversations: perplexity of the reference responses, and exact match. Or on plain text:
+    perplexity and bits per byte.
 
     Baselines: the untrained model and the most frequent answer. Every figure has a 95% interval, by bootstrap over the
-    conversations.
+    conversations, or over the windows of the text.
     """
 
     model: str | None = None
@@ -30,13 +35,16 @@ class Options:
     compare: tuple[str, str] | None = None
     """Two models instead of --model, measured on the same rows; their difference gets a paired interval."""
     data: tuple[str, ...] = ("builtin",)
-    """Files, hf:owner/name[:config][:split], or builtin, the built-in test split."""
+    """Files of conversations or of plain text, hf:owner/name[:config][:split], or builtin, the built-in test split."""
     template: str | None = None
     """How a conversation is laid out; the template that the model was trained with if left out."""
     max_length: int | None = None
     """T_max, the most tokens of a conversation; the model's context if left out."""
     limit: int | None = None
-    """Use only the first N conversations."""
+    """Use only the first N conversations, or the first N windows of plain text."""
+    stride: int | None = None
+    """For plain text, how far the window of T_max tokens moves; T_max if left out, so that windows are disjoint. With
+    less the window slides, and each token is predicted from at least T_max minus this many before it."""
     answers: bool = True
     """Also answer them, greedily, and count the exact matches (and GSM8K's correct numbers)."""
     batch_size: int = 32
@@ -53,40 +61,51 @@ class Options:
 HEADINGS = {
     "perplexity": "perplexity",
     "loss": "loss",
+    "bits_per_byte": "bits per byte",
     "accuracy": "exact match",
     "gsm8k_accuracy": "GSM8K right",
     "gsm8k_format": "GSM8K format",
 }
 
 
+UNITLESS = ("perplexity", "loss", "bits_per_byte")  # the other figures are shares
+
+
 def main(options: Options) -> None:
     if options.batch_size < 1 or (options.limit is not None and options.limit < 1):
         raise UserError("--batch-size and --limit must be above 0.")
+    if options.stride is not None and options.stride < 1:
+        raise UserError("--stride must be above 0.")
     if (options.model is None) == (options.compare is None):
         raise UserError("Give either --model or --compare; --help says what they take.")
     folders = [model_folder(name) for name in options.compare or (options.model,)]
     if len({str(folder) for folder in folders}) < len(folders):
         raise UserError(f"--compare names {folders[0]} twice.")
-    rows = read_conversations(data_names(options.data, "test"))[: options.limit]
+    text = load_text(options.data, None) if any(map(is_plain_text, data_names(options.data, "test"))) else None
+    if options.stride is not None and not text:
+        raise UserError("--stride is for plain text; every response of a conversation is measured whole.")
+    rows = [] if text else read_conversations(data_names(options.data, "test"))[: options.limit]
     models: dict[str, Evaluation] = {}
     baselines: dict[str, Evaluation] = {}
     tokenizers = []
     for folder in folders:
         model, template = load_model(folder, options.template, options.device, options.math)
-        tokenizers.append(template.tokenizer.encode("".join(map(wanted, rows))))
-        models[str(folder)] = measured(options, model, template, rows, str(folder))
+        tokenizers.append(tokenizer_sha256(template.tokenizer))
+        measure = partial(measured_text, text=text) if text else partial(measured, rows=rows)
+        models[str(folder)] = measure(options, model, template, name=str(folder))
         name = "untrained start" if len(folders) == 1 else f"untrained start of {folder}"
         untrained = initial_model_of(folder)
         if isinstance(untrained, str):
             print(f"{name}: {untrained}")
         else:
             untrained = place(untrained, model.device, options.math)
-            baselines[name] = measured(options, untrained, template, rows, name)
-    if options.answers:
+            baselines[name] = measure(options, untrained, template, name=name)
+    if rows and options.answers:
         trivial = most_frequent_answer(rows)
         baselines[f"always {trivial.answers[0]!r}"] = trivial
-    print(f"{len(rows):,} conversations; 95% intervals in parentheses\n{table(models | baselines)}")
-    report = {"rows": len(rows), "baselines": {name: one.as_json() for name, one in baselines.items()}}
+    n = len(next(iter(models.values())).losses)
+    print(f"{n:,} {'windows' if text else 'conversations'}; 95% intervals in parentheses\n{table(models | baselines)}")
+    report = {"rows": n, "baselines": {name: one.as_json() for name, one in baselines.items()}}
     if len(folders) == 1:
         report |= next(iter(models.values())).as_json()
     else:
@@ -98,11 +117,28 @@ def main(options: Options) -> None:
             "difference": {name: dict(zip(("value", "low", "high"), gap, strict=True)) for name, gap in gaps.items()},
         }
         print(f"second minus first: {'; '.join(gap_in_words(name, gap) for name, gap in gaps.items())}")
-    if options.answers:
+    if rows and options.answers:
         for name, one in models.items():
             print(f"{name}:\n{exact_match(rows, one.answers)}")
     if options.json:
         write(options.json, report, rows, models | baselines)
+
+
+def measured_text(options: Options, model: GPT, template: Template, text: PlainText, name: str) -> Evaluation:
+    """Run `evaluate_text`, and print how the text was cut."""
+    tokenizer, n_ctx = template.tokenizer, model.config.n_ctx
+    t_max = min(options.max_length or n_ctx, n_ctx)
+    stride = options.stride or t_max
+    if stride > t_max:
+        raise UserError(f"--stride is {stride}; with more than T_max, {t_max}, tokens would be left out.")
+    rows = text.windows(tokenizer, t_max, stride)
+    windows = f"disjoint windows of {t_max} tokens"
+    if stride < t_max:
+        windows = f"a sliding window of {t_max} tokens that moves by {stride}"
+    result = evaluate_text(model, rows[: options.limit], byte_lengths(tokenizer), options.batch_size)
+    n_tokens, n_bytes = sum(count for _, count in result.losses), sum(result.n_bytes)
+    print(f"{name}: {n_tokens:,} tokens, {n_bytes:,} bytes, in {windows}")
+    return result
 
 
 def measured(options: Options, model: GPT, template: Template, rows: list[Conversation], name: str) -> Evaluation:
@@ -126,13 +162,13 @@ def table(sides: dict[str, Evaluation]) -> str:
 
 
 def in_words(name: str, figure: Figure) -> str:
-    form = "{:,.4f} ({:,.4f} to {:,.4f})" if name in ("perplexity", "loss") else "{:.1%} ({:.1%} to {:.1%})"
+    form = "{:,.4f} ({:,.4f} to {:,.4f})" if name in UNITLESS else "{:.1%} ({:.1%} to {:.1%})"
     return form.format(*figure)
 
 
 def gap_in_words(name: str, gap: Figure) -> str:
-    """A loss in nats per token; shares in percentage points."""
-    if name == "loss":
+    """A loss in nats per token, bits per byte; shares in percentage points."""
+    if name in UNITLESS:
         return "{} {:+.4f} ({:+.4f} to {:+.4f})".format(HEADINGS[name], *gap)
     return "{} {:+.1f} points ({:+.1f} to {:+.1f})".format(HEADINGS[name], *(100 * share for share in gap))
 
@@ -140,10 +176,14 @@ def gap_in_words(name: str, gap: Figure) -> str:
 def write(path: Path, report: dict, rows: list[Conversation], sides: dict[str, Evaluation]) -> None:
     beside = path.with_suffix(".predictions.jsonl")
     predictions = {name: side.row_by_row() for name, side in sides.items()}
+    about = [
+        {"source": row.source, "kind": row.kind, "messages": row.messages[:-1], "wanted": wanted(row)} for row in rows
+    ]
+    if not rows:
+        about = [{"window": i} for i in range(report["rows"])]
     lines = [
-        {"source": row.source, "kind": row.kind, "messages": row.messages[:-1], "wanted": wanted(row)}
-        | {"predictions": {name: of_rows[i] for name, of_rows in predictions.items()}}
-        for i, row in enumerate(rows)
+        row | {"predictions": {name: of_rows[i] for name, of_rows in predictions.items()}}
+        for i, row in enumerate(about)
     ]
     try:
         path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,9 +17,12 @@ from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.run.curves import draw_lengths
 from minigpt.run.samples import on_one_line
-from minigpt.text.examples import encode_within, lengths
+from minigpt.text.corpus import PlainText, load_text
+from minigpt.text.examples import Example, encode_within, lengths
+from minigpt.text.plain import is_plain_text
 from minigpt.text.records import BadRow, Conversation, data_names, read_conversations
-from minigpt.text.template import Template, chatml_text, load_template
+from minigpt.text.template import Message, Template, chatml_text, load_template, plain_text
+from minigpt.text.token_cache import byte_lengths
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -28,7 +31,7 @@ class Options:
     """Show what a model would be trained on: a few rows token by token, and how long all of them are."""
 
     data: tuple[str, ...] = ("builtin",)
-    """Files, hf:owner/name[:config][:split], or builtin."""
+    """Files of conversations or of plain text, hf:owner/name[:config][:split], or builtin."""
     template: str = "chatml"
     """How a conversation is laid out: chatml, documents or alpaca."""
     tokenizer: str = "bytes"
@@ -49,6 +52,8 @@ class Options:
     """Draw histograms of the lengths into this file."""
     to_chatml: Path | None = None
     """Write every conversation as ChatML text, one {"text": ...} per line, to this new file, and show nothing."""
+    to_text: Path | None = None
+    """Likewise as plain text, a line for each message and nothing that says who speaks: for --data of minigpt.train."""
 
 
 # Two shades of each color alternate, so that the border between two tokens is visible.
@@ -65,45 +70,81 @@ def main(options: Options) -> None:
         raise UserError("--rows must be 0 or more, --max-length above 0.")
     sys.stdout.reconfigure(errors="replace")  # a character that the terminal cannot encode becomes "?"
     bad: list[BadRow] = []
-    conversations = read_conversations(data_names(options.data, "train"), bad if options.skip_bad else None)
+    names = data_names(options.data, "train")
+    if any(map(is_plain_text, names)):
+        show_text(options, load_text(names, None, options.skip_bad))
+        return
+    conversations = read_conversations(names, bad if options.skip_bad else None)
     if not conversations:
         raise UserError(f"{', '.join(options.data)}: no usable row; without --skip-bad the reasons are shown.")
     if options.to_chatml:
-        convert(conversations, options.to_chatml)
+        convert(conversations, options.to_chatml, chatml_text, "ChatML text")
+    elif options.to_text:
+        convert(conversations, options.to_text, plain_text, "plain text")
     else:
         show(options, conversations)
     if bad:
         print(f"{len(bad):,} bad rows left out, the first {bad[0].source}: {bad[0].reason}")
 
 
-def convert(conversations: list[Conversation], out: Path) -> None:
+def convert(conversations: list[Conversation], out: Path, text: Callable[[Sequence[Message]], str], name: str) -> None:
     try:
         with out.open("x", encoding="utf-8") as file:
             for conversation in conversations:
-                file.write(json.dumps({"text": chatml_text(conversation.messages)}, ensure_ascii=False) + "\n")
+                file.write(json.dumps({"text": text(conversation.messages)}, ensure_ascii=False) + "\n")
     except FileExistsError:
         raise UserError(f"{out} already exists; choose another name.") from None
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror}.") from None
-    print(f"{len(conversations):,} conversations as ChatML text in {out}")
+    print(f"{len(conversations):,} conversations as {name} in {out}")
 
 
 def show(options: Options, conversations: list[Conversation]) -> None:
     tokenizer = load_tokenizer(options.tokenizer)
     template = load_template(options.template, tokenizer)
     t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
-    color = options.color == "always" or (options.color == "auto" and sys.stdout.isatty())
     refused: list[BadRow] = []
-    shown = encode_within(conversations[: options.rows], template, t_max, options.supervise, refused).examples
+    show_rows(
+        options,
+        tokenizer,
+        encode_within(conversations[: options.rows], template, t_max, options.supervise, refused).examples,
+    )
+    for row in refused:
+        print(f"{row.source}: {row.reason}", end="\n\n")
+    print(statistics(conversations, template, t_max, options))
+
+
+def show_text(options: Options, text: PlainText) -> None:
+    """The first rows of plain text, and how much there is of it."""
+    if options.to_chatml or options.to_text or options.plot:
+        raise UserError("--to-chatml, --to-text and --plot are for conversations; this is plain text.")
+    tokenizer = load_tokenizer(options.tokenizer)
+    t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
+    rows = text.windows(tokenizer, t_max, t_max)
+    show_rows(options, tokenizer, rows[: options.rows])
+    n_tokens = len(rows.stream)
+    n_documents = sum(int((source == tokenizer.control["<|endoftext|>"]).sum()) for source in text.sources(tokenizer))
+    n_bytes = sum(int(byte_lengths(tokenizer)[source].sum()) for source in text.sources(tokenizer))
+    print(
+        f"{n_documents:,} documents of plain text, {n_bytes:,} bytes; tokens {tokenizer.name}: {n_tokens:,}, "
+        f"{n_bytes / n_tokens:.2f} bytes per token\n"
+        f"T_max {t_max}: {len(rows):,} rows, every token supervised"
+        + (
+            f"\n{len(text.bad):,} bad rows left out, the first {text.bad[0].source}: {text.bad[0].reason}"
+            if text.bad
+            else ""
+        )
+    )
+
+
+def show_rows(options: Options, tokenizer: Tokenizer, shown: Sequence[Example]) -> None:
+    color = options.color == "always" or (options.color == "auto" and sys.stdout.isatty())
     if shown and not options.ids:
         print(LEGEND[color], end="\n\n")
     for example in shown:
         lines = table if options.ids else in_brackets if not color else colored
         print(f"{example.source}, {len(example.ids)} tokens:")
         print(lines(tokenizer, example.ids, example.supervised), end="\n\n")
-    for row in refused:
-        print(f"{row.source}: {row.reason}", end="\n\n")
-    print(statistics(conversations, template, t_max, options))
 
 
 def statistics(conversations: list[Conversation], template: Template, t_max: int, options: Options) -> str:

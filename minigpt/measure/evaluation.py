@@ -1,12 +1,13 @@
 """Evaluate a model or a baseline per conversation, and compare two on the same rows."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from minigpt.learn.loss import perplexity
@@ -14,7 +15,7 @@ from minigpt.measure.accuracy import answer, exact_match, gsm8k_number, wanted
 from minigpt.measure.interval import bootstrap
 from minigpt.measure.perplexity import row_losses
 from minigpt.model.gpt import GPT
-from minigpt.text.examples import Encoded
+from minigpt.text.examples import Encoded, Example
 from minigpt.text.records import Conversation
 from minigpt.text.template import Template
 
@@ -28,6 +29,7 @@ class Evaluation:
     conversations: Sequence[Conversation]
     losses: Sequence[tuple[float, int]] = ()  # the NLL of the supervised tokens and their number
     answers: Sequence[str] = ()
+    n_bytes: Sequence[int] = ()  # of plain text, whose rows are windows: the bytes that each one predicts
 
     @cached_property
     def columns(self) -> dict[str, Float[np.ndarray, "n 2"]]:
@@ -38,6 +40,9 @@ class Evaluation:
         found: dict[str, Sequence[tuple[float, float]]] = {}
         if self.losses:
             found["loss"] = self.losses
+        if self.n_bytes:
+            pairs = zip(self.losses, self.n_bytes, strict=True)
+            found["bits_per_byte"] = [(nll / math.log(2), n) for (nll, _), n in pairs]
         right = [wanted(row) for row in self.conversations]
         if self.answers:
             found["accuracy"] = [(a == b, 1) for a, b in zip(self.answers, right, strict=True)]
@@ -58,13 +63,13 @@ class Evaluation:
 
     def row_by_row(self) -> list[dict]:
         """Per row: the NLL of its supervised tokens and their number, the answer, and whether it is right."""
-        rows: list[dict] = [{} for _ in self.conversations]
+        rows: list[dict] = [{} for _ in self.conversations or self.losses]
         for row, (nll, count) in zip(rows, self.losses, strict=False):
             row |= {"nll": nll, "supervised_tokens": count}
         for row, given in zip(rows, self.answers, strict=False):
             row |= {"answer": given}
         for name, pairs in self.columns.items():
-            if name != "loss":
+            if name not in ("loss", "bits_per_byte"):
                 for row, yes in zip(rows, pairs[:, 0], strict=True):
                     row |= {name: bool(yes)}
         return rows
@@ -113,6 +118,16 @@ def evaluate(
     with tqdm(total=len(prompts), desc="answering", unit="row", leave=False) as bar:
         answers = answer(model, template, prompts, longest + 1, batch_size, bar.update)
     return Evaluation(rows, losses, answers)
+
+
+def evaluate_text(
+    model: GPT, rows: Sequence[Example], byte_lengths: Int[np.ndarray, " V"], batch_size: int
+) -> Evaluation:
+    """The model's losses on windows of plain text, with the bytes that the supervised tokens of each stand for."""
+    with tqdm(total=len(rows), desc="reading", unit="window", leave=False) as bar:
+        losses = row_losses(model, rows, batch_size, progress=bar.update)
+    n_bytes = [int(byte_lengths[np.array(row.ids)[row.supervised]].sum()) for row in rows]
+    return Evaluation((), losses, n_bytes=n_bytes)
 
 
 def most_frequent_answer(rows: Sequence[Conversation]) -> Evaluation:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Int
 
 from minigpt.errors import UserError
 from minigpt.text.examples import Splits
@@ -13,6 +14,7 @@ from minigpt.text.records import BUILTIN_NAME, BadRow
 from minigpt.text.stream import Stream, TextRows, held_out
 from minigpt.text.template import Template
 from minigpt.text.token_cache import tokens_of
+from minigpt.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class PlainText:
         """Rows of `t_max` tokens of one stream, every token supervised; without a held-out file the last twentieth of
         each document is held out. UserError if there is nothing to train on or to hold out."""
         tokenizer, skip = template.tokenizer, self.bad is not None
-        sources = [tokens_of(name, tokenizer, skip) for name in self.names]
+        sources = self.sources(tokenizer)
         if self.valid_name:
             train, valid = [whole(sources), whole([tokens_of(self.valid_name, tokenizer, skip)])]
         else:
@@ -46,6 +48,14 @@ class PlainText:
             + f"tokens  {tokenizer.name}, vocabulary of {len(tokenizer):,}; every token is supervised"
         )
         return Splits(*rows, [], words)
+
+    def sources(self, tokenizer: Tokenizer) -> list[Int[np.ndarray, " n"]]:
+        """The tokens of each name."""
+        return [tokens_of(name, tokenizer, self.bad is not None) for name in self.names]
+
+    def windows(self, tokenizer: Tokenizer, t_max: int, stride: int) -> TextRows:
+        """All of the text, to measure the loss on."""
+        return TextRows(whole(self.sources(tokenizer)), t_max, ", ".join(self.names), stride)
 
 
 def load_text(names: Sequence[str], valid_name: str | None, skip_bad: bool = False) -> PlainText:

@@ -136,6 +136,11 @@ def chatml_text(messages: Sequence[Message]) -> str:
     return "".join(f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in messages)
 
 
+def plain_text(messages: Sequence[Message]) -> str:
+    """A conversation as `Plain` lays it out: its messages, a line each."""
+    return "".join(f"{message['content']}\n" for message in messages)
+
+
 class Documents(Template):
     """S = [BOS, I, SEP, Y, EOS] (document D 3.2); several turns repeat I SEP Y EOS.
 

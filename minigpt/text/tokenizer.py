@@ -135,13 +135,12 @@ def load_tokenizer(name: str | Path, weights: Path = Path("weights")) -> Tokeniz
     return _from_folder(folder)
 
 
-def read_note(folder: Path) -> dict[str, str]:
-    """A model folder's minigpt.json: the tokenizer and the template it was trained with."""
+def read_note(folder: Path) -> dict[str, str | None]:
+    """A model folder's minigpt.json: the tokenizer and the template it was trained with; None is plain text."""
     path = folder / "minigpt.json"
     note = read_object(path, "it names the model's tokenizer and template")
-    for key in ("tokenizer", "template"):
-        if not isinstance(note.get(key), str):
-            raise UserError(f"{path}: the key {key!r} is missing or not text.")
+    if not isinstance(note.get("tokenizer"), str) or not isinstance(note.get("template", ""), str | None):
+        raise UserError(f'{path}: "tokenizer" and "template" are missing or not text.')
     return note
 
 
