@@ -126,8 +126,8 @@ def show_text(options: Options, text: PlainText) -> None:
     n_documents = sum(int((source == tokenizer.control["<|endoftext|>"]).sum()) for source in text.sources(tokenizer))
     n_bytes = sum(int(byte_lengths(tokenizer)[source].sum()) for source in text.sources(tokenizer))
     print(
-        f"{n_documents:,} documents of plain text, {n_bytes:,} bytes; tokens {tokenizer.name}: {n_tokens:,}, "
-        f"{n_bytes / n_tokens:.2f} bytes per token\n"
+        f"{n_documents:,} document{'s' * (n_documents > 1)} of plain text, {n_bytes:,} bytes; "
+        f"tokens {tokenizer.name}: {n_tokens:,}, {n_bytes / n_tokens:.2f} bytes per token\n"
         f"T_max {t_max}: {len(rows):,} rows, every token supervised"
         + (
             f"\n{len(text.bad):,} bad rows left out, the first {text.bad[0].source}: {text.bad[0].reason}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import UInt
 
 from minigpt.errors import UserError
 from minigpt.text.examples import Splits
@@ -30,11 +30,11 @@ class PlainText:
         """Rows of `t_max` tokens of one stream, every token supervised; without a held-out file the last twentieth of
         each document is held out. UserError if there is nothing to train on or to hold out."""
         tokenizer, skip = template.tokenizer, self.bad is not None
-        sources = self.sources(tokenizer)
+        sources, bos = self.sources(tokenizer), tokenizer.control["<|endoftext|>"]
         if self.valid_name:
             train, valid = [whole(sources), whole([tokens_of(self.valid_name, tokenizer, skip)])]
         else:
-            train, valid = [Stream(sources, parts) for parts in held_out(sources, tokenizer.control["<|endoftext|>"])]
+            train, valid = [Stream(sources, parts) for parts in held_out(sources, bos, t_max)]
         name = ", ".join(self.names)
         rows = TextRows(train, t_max, name), TextRows(valid, t_max, self.valid_name or f"{name}, held out")
         if not len(rows[0]):
@@ -49,7 +49,7 @@ class PlainText:
         )
         return Splits(*rows, [], words)
 
-    def sources(self, tokenizer: Tokenizer) -> list[Int[np.ndarray, " n"]]:
+    def sources(self, tokenizer: Tokenizer) -> list[UInt[np.ndarray, " n"]]:
         """The tokens of each name."""
         return [tokens_of(name, tokenizer, self.bad is not None) for name in self.names]
 

@@ -55,20 +55,33 @@ class TextRows(Sequence[Example]):
             raise IndexError(i)
         first = 1 + (self.t_max + (i - 1) * self.stride if i else 0)  # the first and the last token to predict
         last = min(self.t_max + i * self.stride, len(self.stream) - 1)
-        start = max(0, last - self.t_max)
+        start = max(0, last - self.t_max) if self.stride < self.t_max else first - 1
         ids = self.stream[start : last + 1].tolist()
         context = first - start
         return Example(ids, [False] * context + [True] * (len(ids) - context), f"{self.name}, tokens {first} to {last}")
 
 
-def held_out(sources: Sequence[np.ndarray], bos: int) -> tuple[Int[np.ndarray, "n 3"], Int[np.ndarray, "m 3"]]:
-    """The parts of each document to train on, and its last twentieth, with <|endoftext|> before it."""
+def held_out(
+    sources: Sequence[np.ndarray], bos: int, t_max: int
+) -> tuple[Int[np.ndarray, "n 3"], Int[np.ndarray, "m 3"]]:
+    """The parts of each document to train on, and its last twentieth, with <|endoftext|> before it.
+
+    A twentieth shorter than `t_max` would be the end of a text without its beginning. So of many short documents the
+    last twentieth of them is held out whole.
+    """
     train, valid = [], []
     for i, source in enumerate(sources):
         starts = np.flatnonzero(source == bos)
         ends = np.append(starts[1:], len(source))
-        cuts = ends - (ends - starts - 1) // HELD_OUT
-        train.append(np.stack([np.full_like(starts, i), starts, cuts], 1))
-        tails = np.stack([np.full_like(starts, i), starts, starts + 1, np.full_like(starts, i), cuts, ends], 1)
-        valid.append(tails[cuts < ends].reshape(-1, 3))
+        tails = (ends - starts - 1) // HELD_OUT
+        short = np.flatnonzero(tails < t_max)
+        if len(short) >= HELD_OUT:
+            tails[short] = 0
+            last = short[-(len(short) // HELD_OUT) :]
+            tails[last] = (ends - starts)[last]
+        cuts = ends - tails
+        source_of = np.full_like(starts, i)
+        train.append(np.stack([source_of, starts, cuts], 1)[starts < cuts])
+        firsts = np.where(starts < cuts, starts + 1, starts)  # no second <|endoftext|> before a whole document
+        valid.append(np.stack([source_of, starts, firsts, source_of, cuts, ends], 1)[cuts < ends].reshape(-1, 3))
     return np.concatenate(train), np.concatenate(valid)
