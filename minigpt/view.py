@@ -21,8 +21,9 @@ from minigpt.text.corpus import PlainText, load_text
 from minigpt.text.examples import Example, encode_within, lengths
 from minigpt.text.plain import is_plain_text
 from minigpt.text.records import BadRow, Conversation, data_names, read_conversations
+from minigpt.text.stream import document_starts
 from minigpt.text.template import Message, Template, chatml_text, load_template, plain_text
-from minigpt.text.token_cache import byte_lengths
+from minigpt.text.token_cache import byte_lengths, count_bytes
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -123,8 +124,9 @@ def show_text(options: Options, text: PlainText) -> None:
     rows = text.windows(tokenizer, t_max, t_max)
     show_rows(options, tokenizer, rows[: options.rows])
     n_tokens = len(rows.stream)
-    n_documents = sum(int((source == tokenizer.control["<|endoftext|>"]).sum()) for source in text.sources(tokenizer))
-    n_bytes = sum(int(byte_lengths(tokenizer)[source].sum()) for source in text.sources(tokenizer))
+    bos, lengths = tokenizer.control["<|endoftext|>"], byte_lengths(tokenizer)
+    n_documents = sum(len(document_starts(source, bos)) for source in rows.stream.sources)
+    n_bytes = sum(count_bytes(source, lengths) for source in rows.stream.sources)
     print(
         f"{n_documents:,} document{'s' * (n_documents > 1)} of plain text, {n_bytes:,} bytes; "
         f"tokens {tokenizer.name}: {n_tokens:,}, {n_bytes / n_tokens:.2f} bytes per token\n"

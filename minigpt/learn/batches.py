@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -30,9 +31,13 @@ def step_rows(step: int, batch_size: int, n_rows: int, seed: int) -> list[int]:
     position = (step - 1) * batch_size
     while len(rows) < batch_size:
         epoch, start = divmod(position + len(rows), n_rows)
-        order = np.random.default_rng([seed, epoch]).permutation(n_rows)
-        rows += order[start : start + batch_size - len(rows)].tolist()
+        rows += _order(seed, epoch, n_rows)[start : start + batch_size - len(rows)].tolist()
     return rows
+
+
+@lru_cache(maxsize=2)  # a step may span two epochs; millions of rows take a second to shuffle
+def _order(seed: int, epoch: int, n_rows: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(n_rows)
 
 
 def split_by_length(lengths: Sequence[int], overhead: int, most: int, room: float = math.inf) -> list[list[int]]:

@@ -7,6 +7,7 @@ from jaxtyping import Int
 
 from minigpt.text.examples import Example
 
+CHUNK = 2**22  # tokens
 HELD_OUT = 20  # without --valid, the last twentieth of each document
 
 
@@ -61,6 +62,12 @@ class TextRows(Sequence[Example]):
         return Example(ids, [False] * context + [True] * (len(ids) - context), f"{self.name}, tokens {first} to {last}")
 
 
+def document_starts(source: np.ndarray, bos: int) -> Int[np.ndarray, " n"]:
+    """Where <|endoftext|> is, looking at some millions of tokens at a time."""
+    parts = [at + np.flatnonzero(source[at : at + CHUNK] == bos) for at in range(0, len(source), CHUNK)]
+    return np.concatenate(parts)
+
+
 def held_out(
     sources: Sequence[np.ndarray], bos: int, t_max: int
 ) -> tuple[Int[np.ndarray, "n 3"], Int[np.ndarray, "m 3"]]:
@@ -71,7 +78,7 @@ def held_out(
     """
     train, valid = [], []
     for i, source in enumerate(sources):
-        starts = np.flatnonzero(source == bos)
+        starts = document_starts(source, bos)
         ends = np.append(starts[1:], len(source))
         tails = (ends - starts - 1) // HELD_OUT
         short = np.flatnonzero(tails < t_max)

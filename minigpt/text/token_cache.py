@@ -3,10 +3,10 @@
 import contextlib
 import hashlib
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 import numpy as np
 from tqdm import tqdm
@@ -40,16 +40,17 @@ def tokens_of(name: str, tokenizer: Tokenizer, skip_bad: bool = False) -> np.nda
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            descriptor, incoming = tempfile.mkstemp(prefix=f".{stem}-", dir=folder)
+            incoming = folder / f".{file}-{uuid4().hex}"
+            out = incoming.open("xb")
         except OSError as error:
             reason = error.strerror
             continue
         try:
-            with os.fdopen(descriptor, "wb") as out:
+            with out:
                 encode(name, tokenizer, kind, out, skip_bad)
-            os.replace(incoming, folder / file)
+            incoming.replace(folder / file)
         except BaseException:
-            os.unlink(incoming)
+            incoming.unlink()
             raise
         return np.memmap(folder / file, kind, "r")
     raise UserError(f"The tokens of {name} cannot be written to {folders[-1]}: {reason}.")
@@ -87,3 +88,8 @@ def byte_lengths(tokenizer: Tokenizer) -> np.ndarray:
     """The bytes of text that each id stands for; a control token stands for none."""
     control = set(tokenizer.control.values())
     return np.array([0 if i in control else len(tokenizer.token_bytes(i)) for i in range(len(tokenizer))])
+
+
+def count_bytes(ids: np.ndarray, lengths: np.ndarray) -> int:
+    """The bytes of text that all of these ids stand for, of millions at a time."""
+    return sum(int(lengths[ids[at : at + 2**20]].sum()) for at in range(0, len(ids), 2**20))

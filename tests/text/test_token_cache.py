@@ -89,15 +89,15 @@ def test_two_that_encode_at_once_both_get_the_tokens(book: Path, monkeypatch: py
 def test_a_folder_that_cannot_be_written_to_is_left_alone(
     book: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aside, mkstemp = tmp_path_factory.mktemp("cache"), token_cache.tempfile.mkstemp
+    aside, real = tmp_path_factory.mktemp("cache"), Path.open
 
-    def read_only(prefix: str, dir: Path) -> tuple[int, str]:
-        if Path(dir) == book.parent:
+    def read_only(path: Path, mode: str = "r", *more: object, **others: object) -> object:
+        if path.parent == book.parent and mode == "xb":
             raise PermissionError(13, "Permission denied")
-        return mkstemp(prefix=prefix, dir=dir)
+        return real(path, mode, *more, **others)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(aside))
-    monkeypatch.setattr(token_cache.tempfile, "mkstemp", read_only)
+    monkeypatch.setattr(Path, "open", read_only)
     first = tokens_of(str(book), ByteTokenizer()).tolist()
     assert caches(book) == []
     forbid(monkeypatch)
