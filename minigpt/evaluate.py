@@ -109,6 +109,12 @@ def main(options: Options) -> None:
     if len(folders) == 1:
         report |= next(iter(models.values())).as_json()
     else:
+        counts = [len(one.losses) for one in models.values()]
+        if counts[0] != counts[1]:
+            raise UserError(
+                f"The two models read the text in {counts[0]:,} and {counts[1]:,} windows, as their tokens or contexts "
+                "differ; pairs cannot be formed. Measure each with --model: bits per byte can be compared."
+            )
         gaps = difference(*models.values())
         if tokenizers[0] != tokenizers[1]:  # losses per token cannot be compared between different tokens
             del gaps["loss"]

@@ -138,6 +138,12 @@ def test_view_shows_windows_and_counts(cli: Callable[..., Outcome], once: Path) 
     assert f"T_max 32: {math.ceil(n / 32):,} rows, every token supervised" in told.out
 
 
+def test_models_that_read_other_windows_cannot_be_paired(cli: Callable[..., Outcome], once: Path, run: Path) -> None:
+    told = cli("evaluate", "--compare", once / "run", run, "--data", once / "story.txt")
+    assert told.status == 2
+    assert "read the text in 110 and 7 windows" in told.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
