@@ -202,8 +202,8 @@ def reference_losses(theirs: nn.Module, examples: list[Example], r: Recipe) -> l
         loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
         loss.backward()
         nn.utils.clip_grad_norm_(theirs.parameters(), r.clip)
-        past = (step - r.warmup_steps) / (r.steps - r.warmup_steps)
-        rate = step / r.warmup_steps if past <= 0 else (1 + math.cos(math.pi * past)) / 2
+        past = (step - 1 - r.warmup_steps) / (r.steps - r.warmup_steps)
+        rate = step / r.warmup_steps if past < 0 else (1 + math.cos(math.pi * past)) / 2
         for group in optimizer.param_groups:
             group["lr"] = r.lr * rate
         optimizer.step()
