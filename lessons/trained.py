@@ -10,7 +10,8 @@ from lessons.harness.links import LESSONS
 from minigpt import GPT, GPTConfig, load_template, load_tokenizer
 from minigpt.learn.trainer import Trainer
 from minigpt.measure.accuracy import answer, exact_match
-from minigpt.run.options import Options, recipe, with_defaults
+from minigpt.run.defaults import with_defaults
+from minigpt.run.options import Options, recipe
 from minigpt.run.start import load_model
 from minigpt.text.splits import load_data
 from minigpt.text.template import Template, save_template

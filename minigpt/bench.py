@@ -19,8 +19,11 @@ from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.measure.cost import generation_bytes, training_flops
 from minigpt.measure.peer import Peer
 from minigpt.model.gpt import GPT
+from minigpt.ranges import AtOnce, Count, Seed, check_used
 from minigpt.run.device import Device, Math, choose_device, place
 from minigpt.run.memory import peak_memory_bytes
+from minigpt.run.options import check_micro_batch
+from minigpt.run.start import longest_row
 from minigpt.sample.generation import generate_batch
 from minigpt.sample.sampling import GREEDY
 from minigpt.text.examples import Example, encode_within
@@ -46,17 +49,17 @@ class Options:
     """Files, hf:owner/name[:config][:split], or builtin."""
     tokenizer: str = "gpt2"
     """bytes, gpt2 or a folder."""
-    batch_size: int | None = None
+    batch_size: AtOnce | None = None
     """Conversations per optimizer step, 16 if left out; or prompts per batch, 1 and then 8 if left out."""
-    max_length: int | None = None
+    max_length: Count | None = None
     """T, the tokens of a row: exactly for --mode train, at most for sft; the model's context if left out."""
-    micro_batch_size: int | None = None
+    micro_batch_size: AtOnce | None = None
     """Conversations in memory at once, on this side; the batch size if left out."""
-    prompt_tokens: int = 32
+    prompt_tokens: Count = 32
     """Tokens of each prompt."""
-    new_tokens: int = 256
+    new_tokens: Count = 256
     """Tokens to generate; the default is chat's longest answer."""
-    steps: int = 5
+    steps: Count = 5
     """Timed steps, or generations, of each side; two more warm up."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
@@ -66,19 +69,22 @@ class Options:
     """Let torch.compile fuse the operations, on both sides; pays on a GPU."""
     math: Math = "auto"
     """This side's formulas as written out, or torch's kernels; auto is explicit at size tiny."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the weights and the rows."""
 
 
 WARM_UP = 2
+# What has no effect in a mode.
+UNUSED = {
+    "sft": ("prompt_tokens", "new_tokens"),
+    "train": ("data", "prompt_tokens", "new_tokens"),
+    "generate": ("data", "tokenizer", "max_length", "micro_batch_size", "dtype"),
+}
 BATCH_SIZES = {"sft": (16,), "train": (16,), "generate": (1, 8)}
 
 
 def main(options: Options) -> None:
-    for name in ("batch_size", "micro_batch_size", "max_length", "prompt_tokens", "new_tokens", "steps"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
+    check_used(options, UNUSED[options.mode], f"with --mode {options.mode}")
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
     for batch_size in BATCH_SIZES[options.mode] if options.batch_size is None else (options.batch_size,):
@@ -90,11 +96,11 @@ def main(options: Options) -> None:
 
 def bench_training(options: Options, batch_size: int, device: torch.device) -> None:
     """Time whole optimizer steps on the same rows."""
+    check_micro_batch(options.micro_batch_size, batch_size)
     size = options.size or "tiny"
     tokenizer = load_tokenizer(options.tokenizer)
     config = GPTConfig.named(size, vocab_size=len(tokenizer))
-    if options.max_length and options.max_length > config.n_ctx:
-        raise UserError(f"--max-length is {options.max_length}; the context of {size} holds {config.n_ctx} tokens.")
+    longest_row(options.max_length, config.n_ctx)
     examples = load_rows(options, batch_size, tokenizer, config)
     model = place(GPT(config), device, options.math, options.compile)
     recipe = Recipe(

@@ -11,6 +11,7 @@ from pathlib import Path
 from minigpt import command
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
+from minigpt.ranges import Count, Seed, Temperature, Text, TopP
 from minigpt.run.device import Device, Math
 from minigpt.run.start import load_model
 from minigpt.sample.generation import stream, tee
@@ -28,19 +29,19 @@ class Options:
 
     model: str
     """A run's folder, or a model's folder."""
-    system: str = ""
+    system: Text = ""
     """The system message, which the model reads before everything else."""
     template: str | None = None
     """How the conversation is laid out; the template that the model was trained with if left out."""
-    max_new_tokens: int = 256
+    max_new_tokens: Count = 256
     """The longest answer, in tokens."""
-    temperature: float = 0.7
+    temperature: Temperature = 0.7
     """The logits are divided by this before sampling; 0 always takes the most probable token."""
-    top_k: int | None = None
+    top_k: Count | None = None
     """Sample from the k most probable tokens only."""
-    top_p: float | None = None
+    top_p: TopP | None = None
     """Sample from the fewest most probable tokens whose total probability reaches p."""
-    seed: int | None = None
+    seed: Seed | None = None
     """The same seed gives the same answers to the same conversation."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
@@ -171,9 +172,8 @@ class Chat:
 
 
 def main(options: Options) -> None:
-    Sampling(options.temperature, options.top_k, options.top_p)  # checked before anything is loaded
-    if options.max_new_tokens < 1:
-        raise UserError("--max-new-tokens must be above 0.")
+    if unused := Sampling(options.temperature, options.top_k, options.top_p).unused(options.seed):
+        print(f"chat: {unused}", file=sys.stderr)
     model, template = load_model(options.model, options.template, options.device, options.math)
     if template.name is None:
         raise UserError(

@@ -14,6 +14,7 @@ from typing import TypeVar
 import tyro
 
 from minigpt.errors import UserError
+from minigpt.ranges import check_values
 
 Options = TypeVar("Options")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -41,6 +42,7 @@ def parse(options: type[Options], prog: str, args: Sequence[str]) -> Options:
         near = difflib.get_close_matches(given.replace("_", "-"), names, n=1)
         guess = f"did you mean {near[0]}?" if near else f"{prog} --help lists the options."
         raise UserError(f"There is no option {given}; {guess}")
+    check_values(chosen, args)
     return chosen
 
 

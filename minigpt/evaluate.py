@@ -11,8 +11,9 @@ from minigpt.measure.accuracy import exact_match, wanted
 from minigpt.measure.evaluation import Evaluation, Figure, difference, evaluate, evaluate_text, most_frequent_answer
 from minigpt.model.gpt import GPT
 from minigpt.pretrained.folder import model_folder
+from minigpt.ranges import AtOnce, Count, check_used
 from minigpt.run.device import Device, Math, place
-from minigpt.run.start import initial_model_of, load_model
+from minigpt.run.start import initial_model_of, load_model, longest_row
 from minigpt.text.corpus import PlainText, load_text
 from minigpt.text.examples import encode_within
 from minigpt.text.plain import is_plain_text
@@ -38,16 +39,16 @@ class Options:
     """Files of conversations or of plain text, hf:owner/name[:config][:split], or builtin, the built-in test split."""
     template: str | None = None
     """How a conversation is laid out; the template that the model was trained with if left out."""
-    max_length: int | None = None
+    max_length: Count | None = None
     """T_max, the most tokens of a conversation; the model's context if left out."""
-    limit: int | None = None
+    limit: Count | None = None
     """Use only the first N conversations, or the first N windows of plain text."""
-    stride: int | None = None
+    stride: Count | None = None
     """For plain text, how far the window of T_max tokens moves; T_max if left out, so that windows are disjoint. With
     less the window slides, and each token is predicted from at least T_max minus this many before it."""
     answers: bool = True
     """Also answer them, greedily, and count the exact matches (and GSM8K's correct numbers)."""
-    batch_size: int = 32
+    batch_size: AtOnce = 32
     """Conversations in a batch; it changes the time taken, not the figures."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
@@ -72,10 +73,6 @@ UNITLESS = ("perplexity", "loss", "bits_per_byte")  # the other figures are shar
 
 
 def main(options: Options) -> None:
-    if options.batch_size < 1 or (options.limit is not None and options.limit < 1):
-        raise UserError("--batch-size and --limit must be above 0.")
-    if options.stride is not None and options.stride < 1:
-        raise UserError("--stride must be above 0.")
     if (options.model is None) == (options.compare is None):
         raise UserError("Give either --model or --compare; --help says what they take.")
     folders = [model_folder(name) for name in options.compare or (options.model,)]
@@ -84,6 +81,8 @@ def main(options: Options) -> None:
     text = load_text(options.data, None) if any(map(is_plain_text, data_names(options.data, "test"))) else None
     if options.stride is not None and not text:
         raise UserError("--stride is for plain text; every response of a conversation is measured whole.")
+    if text:
+        check_used(options, ["template"], "on plain text")
     rows = [] if text else read_conversations(data_names(options.data, "test"))[: options.limit]
     models: dict[str, Evaluation] = {}
     baselines: dict[str, Evaluation] = {}
@@ -132,8 +131,7 @@ def main(options: Options) -> None:
 
 def measured_text(options: Options, model: GPT, template: Template, text: PlainText, name: str) -> Evaluation:
     """Run `evaluate_text`, and print how the text was cut."""
-    tokenizer, n_ctx = template.tokenizer, model.config.n_ctx
-    t_max = min(options.max_length or n_ctx, n_ctx)
+    tokenizer, t_max = template.tokenizer, longest_row(options.max_length, model.config.n_ctx)
     stride = options.stride or t_max
     if stride > t_max:
         raise UserError(f"--stride is {stride}; with more than T_max, {t_max}, tokens would be left out.")
@@ -150,8 +148,7 @@ def measured_text(options: Options, model: GPT, template: Template, text: PlainT
 def measured(options: Options, model: GPT, template: Template, rows: list[Conversation], name: str) -> Evaluation:
     """Run `evaluate`, and print what was dropped or cut so that the rows fit."""
     template.check(model.config.tokens)
-    n_ctx = model.config.n_ctx
-    encoded = encode_within(rows, template, min(options.max_length or n_ctx, n_ctx))
+    encoded = encode_within(rows, template, longest_row(options.max_length, model.config.n_ctx))
     result = evaluate(model, template, rows, encoded, options.batch_size, options.answers)
     print(f"{name}: {sum(count for _, count in result.losses):,} supervised tokens ({encoded})")
     return result

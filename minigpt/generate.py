@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from minigpt import command
-from minigpt.errors import UserError
+from minigpt.ranges import AtOnce, Count, CountOrZero, Seed, Temperature, Text, TopP
 from minigpt.run.device import Device, Math
 from minigpt.run.start import load_model
 from minigpt.sample.generation import generate, generate_batch, stream, tee
@@ -18,19 +18,19 @@ class Options:
 
     model: str
     """A model's folder, such as runs/builtin-tiny-1/model, or the name of an official size."""
-    prompt: str = ""
+    prompt: Text = ""
     """The text to continue; an empty one starts from <|endoftext|>."""
-    max_new_tokens: int = 100
+    max_new_tokens: CountOrZero = 100
     """The most tokens to generate."""
-    samples: int = 1
+    samples: AtOnce = 1
     """How many continuations; one is printed as it is generated, several when all are done."""
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     """The logits are divided by this before sampling; 0 always takes the most probable token."""
-    top_k: int | None = None
+    top_k: Count | None = None
     """Sample from the k most probable tokens only."""
-    top_p: float | None = None
+    top_p: TopP | None = None
     """Sample from the fewest most probable tokens whose total probability reaches p."""
-    seed: int | None = None
+    seed: Seed | None = None
     """The same seed gives the same text."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
@@ -41,8 +41,8 @@ class Options:
 
 def main(options: Options) -> None:
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
-    if options.samples < 1:
-        raise UserError("--samples must be above 0.")
+    if unused := sampling.unused(options.seed):
+        print(f"generate: {unused}", file=sys.stderr)
     model, template = load_model(options.model, device=options.device, math=options.math)
     tokenizer = template.tokenizer
     prompt = tokenizer.encode(options.prompt)

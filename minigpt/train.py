@@ -9,16 +9,17 @@ from tqdm import tqdm
 from minigpt import __version__, command
 from minigpt.learn.trainer import Trainer
 from minigpt.model.gpt import GPT
+from minigpt.run.defaults import with_defaults, with_device
 from minigpt.run.device import place
-from minigpt.run.options import Options, check, recipe, saved_options, with_defaults, with_device
+from minigpt.run.options import Options, check, recipe, saved_options
 from minigpt.run.report import Report
 from minigpt.run.samples import samples_of
 from minigpt.run.session import Session
-from minigpt.run.start import initial_model
+from minigpt.run.start import initial_model, initial_template, longest_row, notes
 from minigpt.text.corpus import PlainText
 from minigpt.text.examples import Splits
 from minigpt.text.splits import load_data
-from minigpt.text.template import load_template, save_template
+from minigpt.text.template import save_template
 
 
 def main(options: Options) -> None:
@@ -28,10 +29,10 @@ def main(options: Options) -> None:
         data = load_data(options.data, options.valid, options.skip_bad, options.seed, options.accuracy_rows)
         tokenizer, model = initial_model(options)
         place(model, options.device, options.math, options.compile)
-        template = load_template(None if isinstance(data, PlainText) else options.template, tokenizer)
-        t_max = min(options.max_length or model.config.n_ctx, model.config.n_ctx)
+        template = initial_template(options, tokenizer, plain=isinstance(data, PlainText))
+        t_max = longest_row(options.max_length, model.config.n_ctx)
         splits = data.encode(template, t_max, options.supervise)
-        options = with_defaults(options, len(splits.train), t_max, tokenizer, plain=template.name is None)
+        options = with_defaults(options, len(splits.train), t_max, tokenizer, template.name)
         trainer = Trainer(model, splits.train, recipe(options))
         session.start(options, trainer, data)
         print(summary(options, model, splits), f"run     {session.folder}", sep="\n")
@@ -67,8 +68,9 @@ def summary(options: Options, model: GPT, splits: Splits) -> str:
         f"model   {config.parameter_count:,} parameters from {weights}: {config.n_layer} layers, "
         f"{config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}\n"
         f"{splits.words}\n"
-        f"steps   {options.steps:,} of {options.batch_size} {'conversations' if splits.test else 'rows'}{pretraining}, "
-        f"learning rate {options.lr:g}, seed {options.seed}\n"
+        + notes(options, len(splits.test))
+        + f"steps   {options.steps:,} of {options.batch_size} {'conversations' if splits.test else 'rows'}"
+        f"{pretraining}, learning rate {options.lr:g}, seed {options.seed}\n"
         f"device  {device}, {options.dtype}\n"
         f"math    {'explicit, each formula as it is written out' if model.is_explicit else 'fast, by torch kernels'}"
     )

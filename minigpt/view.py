@@ -15,6 +15,7 @@ from tqdm import tqdm
 from minigpt import command
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
+from minigpt.ranges import Count, CountOrZero, check_used
 from minigpt.run.curves import draw_lengths
 from minigpt.run.samples import on_one_line
 from minigpt.text.corpus import PlainText, load_text
@@ -37,11 +38,11 @@ class Options:
     """How a conversation is laid out: chatml, documents or alpaca."""
     tokenizer: str = "bytes"
     """bytes, gpt2 or a folder."""
-    max_length: int | None = None
+    max_length: Count | None = None
     """T_max, the most tokens of a conversation; if left out, tiny's context for bytes, else GPT-2's."""
     supervise: Literal["response", "all"] = "response"
     """Train on the assistant's responses only, or on every token."""
-    rows: int = 3
+    rows: CountOrZero = 3
     """How many rows to show, from the first on."""
     ids: bool = False
     """Show one token per line: its position, its id, whether it is supervised, its text."""
@@ -67,8 +68,11 @@ LEGEND = {
 
 
 def main(options: Options) -> None:
-    if options.rows < 0 or (options.max_length is not None and options.max_length < 1):
-        raise UserError("--rows must be 0 or more, --max-length above 0.")
+    if options.to_chatml or options.to_text:
+        given = "--to-chatml" if options.to_chatml else "--to-text"
+        shown = ("template", "tokenizer", "max_length", "supervise", "rows", "ids", "plot")
+        others = ("to_text",) if options.to_chatml else ()
+        check_used(options, (*shown, *others), f"with {given}, which shows nothing")
     sys.stdout.reconfigure(errors="replace")  # a character that the terminal cannot encode becomes "?"
     bad: list[BadRow] = []
     names = data_names(options.data, "train")
@@ -119,6 +123,7 @@ def show_text(options: Options, text: PlainText) -> None:
     """The first rows of plain text, and how much there is of it."""
     if options.to_chatml or options.to_text or options.plot:
         raise UserError("--to-chatml, --to-text and --plot are for conversations; this is plain text.")
+    check_used(options, ["template", "supervise"], "on plain text, where every token is supervised")
     tokenizer = load_tokenizer(options.tokenizer)
     t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
     rows = text.windows(tokenizer, t_max, t_max)

@@ -1,18 +1,25 @@
 """Changed options of a resumed or repeated run, and their effect."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from minigpt.errors import UserError
 from minigpt.run.folder import NOT_COMPARED
-from minigpt.run.options import SHAPE
+from minigpt.run.identity import NAMING, check_same
+from minigpt.run.options import SHAPE, Options
 
-# What cannot change within a run: its rows, its tokens, the shape of its model.
-FIXED = ("init", "size", *SHAPE, "data", "skip_bad", "valid", "template", "tokenizer", "max_length", "seed")
+# What cannot change within a run: its rows, its tokens, the shape of its model; what NAMING names is compared by bytes.
+FIXED = ("size", *SHAPE, "skip_bad", "template", "max_length", "seed")
 # Options that affect logging and storage only.
 FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows")
 # Options that affect rounding only.
 ROUNDING = ("device", "dtype", "math", "compile", "micro_batch_size")
+IN_STEPS = "epochs"  # an effect of its own it has none: --steps says how many they are
+OLD_SCHEDULE = (
+    "The run was started with an earlier version, in whose schedule the last step had the rate 0; the rates of its "
+    "decay are a little higher now."
+)
 
 
 @dataclass(frozen=True)
@@ -22,15 +29,25 @@ class Changes:
     earlier: dict
     found: dict[str, tuple]
     repeating: bool
+    derived: Sequence[str] = ()
 
     @classmethod
-    def between(cls, earlier: dict, now: dict, repeating: bool) -> "Changes":
-        """Compare the options; UserError for a change to what the run computes that is not allowed."""
+    def between(cls, earlier: dict, now: dict, repeating: bool, derived: Sequence[str] = ()) -> "Changes":
+        """Compare the options that have a value; UserError for a change to what the run computes that is not allowed.
+
+        `derived` names those of `now` that were left out and follow from others.
+        """
         now = json.loads(json.dumps(now, default=str))  # as options.json writes it
-        found = {k: (earlier.get(k), v) for k, v in now.items() if k not in NOT_COMPARED and earlier.get(k) != v}
+        earlier = {field.name: field.default for field in fields(Options)} | earlier  # an earlier version had fewer
+        earlier = json.loads(json.dumps(earlier, default=str))
+        found = {
+            name: (earlier.get(name), value)
+            for name, value in now.items()
+            if name not in (*NOT_COMPARED, IN_STEPS) and value is not None and earlier.get(name) != value
+        }
         for name, (was, becomes) in found.items():
             option = f"--{name.replace('_', '-')}"
-            if repeating and name not in FREE + ROUNDING:
+            if repeating and name not in FREE + ROUNDING + NAMING:
                 raise UserError(
                     f"{option} was {was!r} in the run to repeat; {becomes!r} would change what the run computes."
                 )
@@ -39,22 +56,17 @@ class Changes:
                     f"{option} was {was!r} when the run was started and cannot become {becomes!r} within it; "
                     "start a new run, with --init to continue from this one's weights."
                 )
-        if repeating and earlier.get("changes"):
-            first = earlier["changes"][0]
+        changed = [change for change in earlier.get("changes", []) if change.get("option") not in FREE + ROUNDING]
+        if repeating and changed:
+            option = str(changed[0].get("option")).replace("_", "-")
             raise UserError(
-                f"The run cannot be repeated exactly: {first.get('option')} was changed at step {first.get('step')}."
+                f"The run cannot be repeated exactly: --{option} was changed at step {changed[0].get('step')}."
             )
-        return cls(earlier, found, repeating)
+        return cls(earlier, found, repeating, derived)
 
     def check_files(self, now: dict) -> None:
-        """UserError if the data or the initial weights are no longer those that the run was started with."""
-        for key in ("sha256", "init_sha256"):
-            was = self.earlier.get(key, {})
-            if differing := [name for name in was if was[name] != now[key].get(name)]:
-                raise UserError(
-                    f"{', '.join(differing)} changed since the run was started (its SHA-256 differs); "
-                    "continuing would mix two runs."
-                )
+        """UserError if the data, the initial weights or the tokenizer are not those that the run was started with."""
+        check_same(self.earlier, now)
         if self.repeating and (was := (self.earlier.get("version"), self.earlier.get("torch"))) != (
             now["version"],
             now["torch"],
@@ -66,17 +78,29 @@ class Changes:
 
     def recorded(self, record: dict, step: int) -> dict:
         """options.json for a run that continues with these changes."""
-        new = [{"step": step, "option": k, "from": was, "to": is_now} for k, (was, is_now) in self.found.items()]
-        return record | {"changes": [*self.earlier.get("changes", []), *new]}
+        new = [
+            {"step": step, "option": name, "from": was, "to": becomes}
+            for name, (was, becomes) in self.found.items()
+            if name not in NAMING
+        ]
+        changes = [*self.earlier.get("changes", []), *new]
+        return record | ({"changes": changes} if changes else {})
 
     def in_words(self, step: int) -> str:
-        lines = []
+        lines = [] if "derived" in self.earlier else [OLD_SCHEDULE]
         for name, (was, becomes) in self.found.items():
             if name in FREE:
                 effect = "the training is the same"
+            elif name in NAMING:
+                effect = "the same bytes, so the training is the same"
             elif name in ROUNDING:
                 effect = "the training is the same up to rounding"
             else:
                 effect = f"from step {step + 1} on the training differs from the original run"
-            lines.append(f"changed --{name.replace('_', '-')} {was} to {becomes}: {effect}")
+            follows = ", which follows from the others" if name in self.derived else ""
+            lines.append(f"changed --{name.replace('_', '-')} {_text(was)} to {_text(becomes)}{follows}: {effect}")
         return "\n".join(lines)
+
+
+def _text(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

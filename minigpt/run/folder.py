@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -11,20 +13,91 @@ from filelock import FileLock, Timeout
 from minigpt.errors import UserError
 from minigpt.reading import read_object
 
+RUNS = Path("runs")
+LONGEST_STEM = 30  # characters; two stems of four bytes a character stay within the 255 that file systems allow
 NOT_COMPARED = ("run", "resume", "repeat")  # where a run is and how it was started, not what it computes
 
 
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _text_of_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+
+
+# What is read from options.json other than as a command line's arguments, which are checked as such.
+SHAPES = {
+    **dict.fromkeys(("sha256", "init_sha256", "tokenizer_sha256"), _text_of_texts),
+    **dict.fromkeys(("data", "derived"), _texts),
+    **dict.fromkeys(("valid", "init", "tokenizer"), lambda value: value is None or isinstance(value, str)),
+    "changes": lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value),
+}
+
+
 def new_folder(run: Path | None, name: str) -> Path:
-    """Create an empty folder: `run`, or the next free number under runs/."""
-    for folder in [run] if run else (Path("runs") / f"{name}-{n}" for n in count(1)):
+    """Create an empty folder: `run`, or the next free number under runs/. UserError if that is not possible."""
+    if run:
+        check_free(run)
+    for folder in [run] if run else (RUNS / f"{name}-{n}" for n in count(1)):
         try:
-            folder.mkdir(parents=True, exist_ok=run is not None and not any(folder.glob("*")))
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(_obstacle(folder.parent, error.strerror)) from None
+        try:
+            folder.mkdir(exist_ok=run is not None)
             return folder
         except FileExistsError:
             continue
         except OSError as error:
-            raise UserError(f"{folder} cannot be created: {error.strerror}.") from None
-    raise UserError(f"{run} already exists; choose another --run, or continue it with --resume.")
+            raise UserError(_obstacle(folder, error.strerror)) from None
+
+
+def check_free(run: Path) -> None:
+    """UserError if the folder exists and is not empty, or is a file."""
+    if os.path.lexists(run) and not os.path.isdir(run):
+        raise UserError(_obstacle(run, "it is a file"))
+    try:
+        taken = os.path.isdir(run) and any(os.scandir(run))
+    except OSError as error:
+        raise UserError(f"{run} cannot be read: {error.strerror}.") from None
+    if taken:
+        raise UserError(f"{run} already exists; choose another --run, or continue it with --resume.")
+
+
+def _obstacle(folder: Path, reason: str) -> str:
+    """Why this folder cannot be created."""
+    for path in [*reversed(folder.parents), folder]:
+        if os.path.islink(path) and not os.path.exists(path):
+            reason = f"{path} is a link to {os.readlink(path)}, which does not exist"
+            break
+        if os.path.exists(path) and not os.path.isdir(path):
+            reason = f"{path} is a file, not a folder"
+            break
+    return f"{folder} cannot be created: {reason}."
+
+
+def run_name(data: str, model: str) -> str:
+    """A run's name from its first data and its size, or the model that it begins with: train-tiny for some/train.jsonl.
+
+    What not every file system or shell takes in a name becomes a hyphen.
+    """
+    return f"{_stem(data)}-{_stem(model)}"
+
+
+def _stem(name: str) -> str:
+    """gsm8k-main for hf:openai/gsm8k:main, and first for runs/first or runs/first/model."""
+    path = Path(name)
+    if path.name == "model" and path.parent.name:
+        path = path.parent
+    stem = (path.name or path.resolve().name).lstrip(".").split(".")[0]
+    return re.sub(r"[^\w-]+", "-", stem).strip("-_")[:LONGEST_STEM].rstrip("-_") or "data"
+
+
+def resume_command(run: Path, *more: str) -> str:
+    """The command that resumes this run, quoted for the shell."""
+    folder = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
+    return shlex.join(["python", "-m", "minigpt.train", "--resume", "--run", folder, *more])
 
 
 def write_options(folder: Path, values: dict) -> None:
@@ -38,10 +111,9 @@ def read_options(folder: Path) -> dict:
     """Read options.json; UserError if the folder is not a run's or the file is malformed."""
     path = folder / "options.json"
     values = read_object(path, f"{folder} is not a run's folder")
-    checksums = [values.get(key, {}) for key in ("sha256", "init_sha256")]
-    changes = values.get("changes", [])
-    if not all(isinstance(value, dict) for value in [*checksums, *(changes if isinstance(changes, list) else [None])]):
-        raise UserError(f"{path} does not hold a run's options: malformed sha256 or changes.")
+    wrong = [name for name, is_right in SHAPES.items() if name in values and not is_right(values[name])]
+    if wrong:
+        raise UserError(f"{path} does not hold a run's options: malformed {' and '.join(wrong)}.")
     return values
 
 

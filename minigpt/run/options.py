@@ -1,26 +1,31 @@
 """The options of `python -m minigpt.train`."""
 
-import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe
-from minigpt.run.device import Device, Math, choose_device
-from minigpt.run.folder import NOT_COMPARED, read_options
-from minigpt.text.tokenizer import Tokenizer
-
-DEFAULT_STEPS = 1250  # of the default job: under three minutes on two CPU cores
-DEFAULT_EPOCHS = 3.0
-DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
-SHAPE = ("n_layer", "n_head", "n_embd", "n_ctx")  # of a model from scratch, each instead of what --size says
-POSITIVE = (
-    "batch_size", "micro_batch_size", "steps", "epochs", "eval_every", "checkpoint_every", "max_length", "lr",
-    "accuracy_rows", "keep", "n_layer", "n_head", "n_embd", "n_ctx", "clip",
+from minigpt.ranges import (
+    AtOnce,
+    BelowOne,
+    Clip,
+    Count,
+    CountOrZero,
+    Epochs,
+    Layers,
+    LearningRate,
+    LeastLearningRate,
+    Seed,
+    WeightDecay,
+    check_used,
+    check_values,
 )  # fmt: skip
+from minigpt.run.device import Device, Math
+from minigpt.run.folder import NOT_COMPARED, read_options
+
+DEFAULT_SIZE, DEFAULT_TEMPLATE = "tiny", "chatml"
+SHAPE = ("n_layer", "n_head", "n_embd", "n_ctx")  # of a model from scratch, each instead of what --size says
 
 
 @dataclass
@@ -29,17 +34,17 @@ class Options:
 
     init: str = "scratch"
     """Initial weights: scratch (random), a model's folder, or an official size to fine-tune."""
-    size: Literal["tiny", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] = "tiny"
-    """The shape of a model from scratch."""
-    n_layer: int | None = None
+    size: Literal["tiny", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] | None = None
+    """The shape of a model from scratch; tiny if left out."""
+    n_layer: Layers | None = None
     """Layers of a model from scratch, instead of those of --size."""
-    n_head: int | None = None
+    n_head: AtOnce | None = None
     """Attention heads in each layer, instead of those of --size."""
-    n_embd: int | None = None
+    n_embd: AtOnce | None = None
     """Channels, a multiple of --n-head, instead of those of --size."""
-    n_ctx: int | None = None
+    n_ctx: AtOnce | None = None
     """Context, the most tokens that the model can read, instead of that of --size."""
-    dropout: float | None = None
+    dropout: BelowOne | None = None
     """Share of activations set to 0 during training; if left out 0 from scratch, with --init what the model says."""
     data: tuple[str, ...] = ("builtin",)
     """Files to train on (JSON Lines or an array, gzipped or not), hf:owner/name[:config][:split], or builtin."""
@@ -47,8 +52,8 @@ class Options:
     """Leave out unusable rows instead of stopping; they are listed, with the reasons, in the run's folder."""
     valid: str | None = None
     """A file of held-out conversations; without one, a twentieth of the data is held out."""
-    template: str = "chatml"
-    """How a conversation is laid out: chatml, documents or alpaca."""
+    template: str | None = None
+    """How a conversation is laid out: chatml, documents or alpaca; if left out, as --init was trained, else chatml."""
     tokenizer: str | None = None
     """bytes, gpt2 or a folder; if left out, that of --init, else bytes for tiny and gpt2 for the official sizes."""
     run: Path | None = None
@@ -58,39 +63,39 @@ class Options:
     again."""
     repeat: Path | None = None
     """Repeat the run in this folder in a new one: the same data, options and seed, so the same losses."""
-    checkpoint_every: int = 500
+    checkpoint_every: Count = 500
     """Steps between checkpoints; one is written at the end in any case."""
-    keep: int = 2
+    keep: Count = 2
     """How many of the last checkpoints to keep; the one before the last is a spare in case the last is corrupted."""
-    eval_every: int | None = None
+    eval_every: Count | None = None
     """Steps between evaluations on held-out data; a fifth of the run if left out."""
-    steps: int | None = None
+    steps: Count | None = None
     """Optimizer steps."""
-    epochs: float | None = None
+    epochs: Epochs | None = None
     """Passes over the data, instead of --steps; 3 if neither is given (the default job has its own number of steps)."""
-    batch_size: int = 16
+    batch_size: AtOnce = 16
     """Conversations in an optimizer step."""
-    micro_batch_size: int | None = None
+    micro_batch_size: AtOnce | None = None
     """Conversations in memory at once; fewer need less memory and change nothing else."""
-    lr: float | None = None
+    lr: LearningRate | None = None
     """The peak learning rate; 3e-3 from scratch at size tiny, 3e-4 at the others, 5e-5 when fine-tuning."""
-    min_lr: float = 0.0
+    min_lr: LeastLearningRate = 0.0
     """The learning rate toward which the schedule falls at the end."""
-    warmup_steps: int = 100
-    """Steps over which the learning rate rises to its peak."""
-    weight_decay: float = 0.1
+    warmup_steps: CountOrZero | None = None
+    """Steps over which the learning rate rises to its peak; 100 if left out, in a short run a fifth of it."""
+    weight_decay: WeightDecay = 0.1
     """How strongly matrices are pulled toward zero."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.99)
     """Adam's decay rates of the first and the second moment."""
-    clip: float = 1.0
+    clip: Clip = 1.0
     """The largest norm of a step's gradient; a longer one is scaled down to it."""
-    max_length: int | None = None
+    max_length: Count | None = None
     """T_max, the most tokens of a conversation; the model's context if left out."""
     supervise: Literal["response", "all"] = "response"
     """Train on the assistant's responses only, or on every token."""
-    pretrain_steps: int | None = None
+    pretrain_steps: CountOrZero | None = None
     """Steps at the start that train on every token in any case; two fifths from scratch if left out, else none."""
-    seed: int = 0
+    seed: Seed = 0
     """Fixes the random weights, the order of the data and what is held out."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
@@ -101,18 +106,33 @@ class Options:
     """The type of matrix products; auto takes bfloat16 on a CUDA GPU that has it. Weights and loss stay float32."""
     compile: bool = False
     """Let torch.compile fuse the model's operations; pays on a GPU and in long runs."""
-    accuracy_rows: int | None = None
+    accuracy_rows: Count | None = None
     """Held-out conversations to answer for the accuracy; if left out, all of the built-in test or 50 of other data."""
 
 
 def saved_options(options: Options) -> list[str]:
-    """The options that the run to be resumed or repeated was started with, as command-line arguments."""
+    """The options that the run to be resumed or repeated was started with, as command-line arguments.
+
+    What was derived then is derived again. Of --steps and --epochs the one given now counts.
+    """
     if options.resume and options.run is None:
         raise UserError("--resume needs --run, the folder of the run to continue.")
     if options.resume and options.repeat:
         raise UserError("--resume continues a run and --repeat starts it again; give one of them.")
     folder = options.run if options.resume else options.repeat
-    return as_arguments(Options, read_options(folder)) if folder else []
+    if not folder:
+        return []
+    values = read_options(folder)
+    if missing := [name for name in ("data", "init", "seed", "steps") if values.get(name) is None]:
+        raise UserError(f"{folder / 'options.json'} does not hold a run's options: {missing[0]} is missing.")
+    left_out = set(values.get("derived", ()))
+    if "derived" not in values and values.get("init") != "scratch":  # earlier versions wrote these as if given
+        left_out |= {"size"} | ({"tokenizer"} if values.get("tokenizer") == values.get("init") else set())
+    if options.steps is not None:
+        left_out.add("epochs")
+    if options.epochs is not None:
+        left_out.add("steps")
+    return as_arguments(Options, {name: value for name, value in values.items() if name not in left_out})
 
 
 def as_arguments(options: type, values: dict) -> list[str]:
@@ -130,61 +150,19 @@ def as_arguments(options: type, values: dict) -> list[str]:
 
 
 def check(options: Options) -> None:
-    """UserError for numbers that make no sense, before anything is read."""
-    for name in POSITIVE:
-        value = getattr(options, name)
-        if value is not None and not value > 0:
-            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be above 0.")
-    if options.init != "scratch" and (given := [name for name in SHAPE if getattr(options, name) is not None]):
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UserError(
-            f"{names}: the shape of {options.init} is fixed; it can be chosen for a model from scratch only."
-        )
-    if options.dropout is not None and not 0 <= options.dropout < 1:
-        raise UserError(f"--dropout is {options.dropout}; it must be at least 0 and below 1.")
-    if not all(0 <= beta < 1 for beta in options.betas):
-        raise UserError(f"--betas is {options.betas}; both must be at least 0 and below 1.")
-    if not 0 <= options.min_lr < math.inf:
-        raise UserError(f"--min-lr is {options.min_lr}; it must be 0 or more.")
+    """UserError for options that make no sense alone or together, before anything is read."""
+    check_values(options)
     if options.steps and options.epochs:
         raise UserError("--steps and --epochs both set the number of steps; give one of them.")
+    check_micro_batch(options.micro_batch_size, options.batch_size)
+    if options.supervise == "all" and options.pretrain_steps:
+        check_used(options, ["pretrain_steps"], "with --supervise all, which trains on every token throughout")
 
 
-def with_device(options: Options) -> Options:
-    """The options with device and type of matrix products filled in; UserError if not available here."""
-    device = choose_device(options.device).type
-    dtype = options.dtype
-    if dtype == "auto":
-        dtype = "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    elif dtype == "bfloat16" and device == "mps":
-        raise UserError("--dtype bfloat16 is not available on an Apple GPU here; leave --dtype out for float32.")
-    return replace(options, device=device, dtype=dtype)
-
-
-def with_defaults(options: Options, rows: int, t_max: int, tokenizer: Tokenizer, plain: bool = False) -> Options:
-    """The options with every default that depends on others filled in."""
-    steps = options.steps
-    if steps is None and options.epochs is None and options.data == ("builtin",):
-        steps = DEFAULT_STEPS
-    elif steps is None:
-        steps = max(1, round((options.epochs or DEFAULT_EPOCHS) * rows / options.batch_size))
-    scratch = options.init == "scratch"
-    pretrain_steps = options.pretrain_steps
-    if pretrain_steps is None:
-        pretrain_steps = 2 * steps // 5 if scratch and options.supervise == "response" and not plain else 0
-    kind = "fine-tuning" if not scratch else "tiny" if options.size == "tiny" else "other"
-    return replace(
-        options,
-        steps=steps,
-        epochs=None,
-        lr=options.lr or DEFAULT_LR[kind],
-        warmup_steps=min(options.warmup_steps, steps // 5),
-        micro_batch_size=min(options.micro_batch_size or options.batch_size, options.batch_size),
-        eval_every=options.eval_every or max(1, steps // 5),
-        max_length=t_max,
-        tokenizer=options.tokenizer or (tokenizer.name if scratch else options.init),
-        pretrain_steps=min(pretrain_steps, steps),
-    )
+def check_micro_batch(micro_batch_size: int | None, batch_size: int) -> None:
+    """UserError if more conversations were asked for at once than a step has."""
+    if micro_batch_size is not None and micro_batch_size > batch_size:
+        raise UserError(f"--micro-batch-size is {micro_batch_size:,}, and a step has {batch_size:,} conversations.")
 
 
 def recipe(options: Options) -> Recipe:

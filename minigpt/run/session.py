@@ -3,7 +3,6 @@
 import signal
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 from types import FrameType, TracebackType
 
 import torch
@@ -11,11 +10,20 @@ import torch
 from minigpt import __version__
 from minigpt.errors import UserError
 from minigpt.learn.trainer import NotFinite, Trainer
-from minigpt.pretrained.folder import weights_sha256
 from minigpt.run.changes import Changes
 from minigpt.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from minigpt.run.curves import draw
-from minigpt.run.folder import Lock, new_folder, read_options, write_options
+from minigpt.run.defaults import derived
+from minigpt.run.folder import (
+    Lock,
+    check_free,
+    new_folder,
+    read_options,
+    resume_command,
+    run_name,
+    write_options,
+)  # fmt: skip
+from minigpt.run.identity import check_present, checksums
 from minigpt.run.memory import check_memory, out_of_memory
 from minigpt.run.options import Options
 from minigpt.text.corpus import PlainText
@@ -31,9 +39,13 @@ class Session:
     def __init__(self, options: Options) -> None:
         """UserError for changed options that a resumed or repeated run does not allow."""
         earlier = options.run if options.resume else options.repeat
-        self.changes = None
+        self.given, self.earlier, self.changes = options, read_options(earlier) if earlier else None, None
         if earlier:
-            self.changes = Changes.between(read_options(earlier), asdict(options), repeating=not options.resume)
+            chosen = {name: value for name, value in asdict(options).items() if value != "auto"}
+            Changes.between(self.earlier, chosen, repeating=not options.resume)
+            check_present(options)
+        if options.run and not options.resume:
+            check_free(options.run)
         self.resuming, self.folder = options.resume, options.run
         self.trainer: Trainer | None = None
         self._stack = ExitStack()
@@ -49,24 +61,23 @@ class Session:
         UserError if it does not fit into memory, if its data or initial weights have changed, or if it is finished.
         """
         check_memory(trainer)
-        record = asdict(options) | {
-            "version": __version__,
-            "torch": torch.__version__,
-            "sha256": data.files,
-            "init_sha256": {} if options.init == "scratch" else weights_sha256(options.init),
-        }
-        if self.changes:
+        left_out = derived(self.given, options)
+        record = asdict(options) | {"derived": left_out, "version": __version__, "torch": torch.__version__}
+        record |= checksums(options, data.files)
+        if self.earlier:
+            self.changes = Changes.between(self.earlier, asdict(options), not options.resume, left_out)
             self.changes.check_files(record)
         self.options, self.trainer = options, trainer
         if self.resuming:
             self._resume(record)
         else:
-            self.folder = new_folder(options.run, f"{stem(options.data[0])}-{options.size}")
+            model = options.size if options.init == "scratch" else options.init
+            self.folder = new_folder(options.run, run_name(options.data[0], model))
             self._stack.enter_context(Lock(self.folder))
             write_options(self.folder, record | {"run": self.folder})
             write_bad_rows(self.folder / "bad_rows.jsonl", data.bad)
-        if self.changes and self.changes.found:
-            print(self.changes.in_words(trainer.step))
+        if self.changes and (words := self.changes.in_words(trainer.step)):
+            print(words)
         self._interruption = self._stack.enter_context(Interruption())
 
     def _resume(self, record: dict) -> None:
@@ -78,8 +89,7 @@ class Session:
         if trainer.step == steps and (folder / "result.json").exists():
             raise UserError(f"{folder} is finished: it took its {steps} steps. A larger --steps continues it.")
         (folder / "result.json").unlink(missing_ok=True)
-        if self.changes.found:
-            write_options(folder, self.changes.recorded(record, trainer.step))
+        write_options(folder, self.changes.recorded(record, trainer.step))
 
     @property
     def running(self) -> bool:
@@ -96,13 +106,8 @@ class Session:
         if number := self._interruption.signal:
             self.save()
             draw([self.folder], self.folder / "loss.png")
-            print(f"Stopped after step {self.trainer.step}. To continue: {self.command}")
+            print(f"Stopped after step {self.trainer.step}. To continue: {resume_command(self.folder)}")
             raise SystemExit(128 + number)
-
-    @property
-    def command(self) -> str:
-        """The command that resumes this run."""
-        return f"python -m minigpt.train --resume --run {self.folder}"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -112,10 +117,10 @@ class Session:
             if isinstance(error, NotFinite):
                 draw([self.folder], self.folder / "loss.png")
                 kept = [path.name for path in checkpoints(self.folder / "checkpoint")]
+                lower = resume_command(self.folder, "--lr", f"{self.options.lr / 3:.1g}")
                 raise UserError(
-                    f"{error}\nCheckpoints: {', '.join(kept) or 'none yet'}. A lower rate may help: "
-                    f"{self.command} --lr {self.options.lr / 3:.1g}; it continues from the last checkpoint, so remove "
-                    "that one if it is corrupted."
+                    f"{error}\nCheckpoints: {', '.join(kept) or 'none yet'}. A lower rate may help: {lower}\n"
+                    "It continues from the last checkpoint, so remove that one if it is corrupted."
                 ) from None
             if isinstance(error, RuntimeError | MemoryError) and self.trainer:
                 raise out_of_memory(error, self.trainer) from None
@@ -141,8 +146,3 @@ class Interruption:
 
     def __exit__(self, *exception: object) -> None:
         self.restore()
-
-
-def stem(name: str) -> str:
-    """A run's name from its data: train for some/train.jsonl.gz, gsm8k-main for hf:openai/gsm8k:main."""
-    return Path(name).name.split(".")[0].replace(":", "-")

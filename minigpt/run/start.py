@@ -11,11 +11,12 @@ from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
 from minigpt.pretrained.folder import model_folder, read_config
+from minigpt.ranges import check_used
 from minigpt.reading import read_object
 from minigpt.run.device import Device, Math, choose_device, place
-from minigpt.run.options import SHAPE, Options
-from minigpt.text.template import Template, template_of
-from minigpt.text.tokenizer import Tokenizer, load_tokenizer
+from minigpt.run.options import DEFAULT_SIZE, DEFAULT_TEMPLATE, SHAPE, Options
+from minigpt.text.template import Template, load_template, template_of
+from minigpt.text.tokenizer import CONTROL, Tokenizer, load_tokenizer
 
 VOCABULARY_MULTIPLE = 64  # a grown vocabulary is padded to this multiple, for a GPU's matrix units
 
@@ -23,21 +24,24 @@ VOCABULARY_MULTIPLE = 64  # a grown vocabulary is padded to this multiple, for a
 def initial_model(options: Options) -> tuple[Tokenizer, GPT]:
     """Random weights of --size, or those of the folder --init with rows added for the control tokens.
 
-    UserError for a shape that is not possible.
+    UserError for a shape that is not possible, and for one or a tokenizer that is not that of --init.
     """
     torch.manual_seed(options.seed)
-    given, dropout = options.tokenizer, {} if options.dropout is None else {"dropout": options.dropout}
+    dropout = {} if options.dropout is None else {"dropout": options.dropout}
     if options.init == "scratch":
-        tokenizer = load_tokenizer(given or ("bytes" if options.size == "tiny" else "gpt2"))
+        size = options.size or DEFAULT_SIZE
+        tokenizer = load_tokenizer(options.tokenizer or ("bytes" if size == "tiny" else "gpt2"))
         shape = {name: value for name in SHAPE if (value := getattr(options, name)) is not None}
         bos = tokenizer.control["<|endoftext|>"]
         try:
-            config = GPTConfig.named(options.size, vocab_size=len(tokenizer), bos_token_id=bos, **shape, **dropout)
+            config = GPTConfig.named(size, vocab_size=len(tokenizer), bos_token_id=bos, **shape, **dropout)
         except ValueError as error:
             raise UserError(str(error)) from None
         return tokenizer, GPT(config)
     folder = model_folder(options.init)
-    tokenizer = load_tokenizer(folder if given in (None, options.init) else given)
+    config = read_config(folder)
+    check_shape(options, config)
+    tokenizer = tokenizer_of(folder, config, None if options.tokenizer == options.init else options.tokenizer)
     model = GPT.from_pretrained(folder)
     if model.config.tokens < len(tokenizer):
         grow_vocabulary(model, len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
@@ -45,6 +49,93 @@ def initial_model(options: Options) -> tuple[Tokenizer, GPT]:
     if dropout:
         set_dropout(model, **dropout)
     return tokenizer, model
+
+
+def check_shape(options: Options, config: GPTConfig) -> None:
+    """UserError if --size or a shape option says otherwise than the model of --init."""
+    wanted = {}
+    if options.size:
+        named = GPTConfig.named(options.size)
+        wanted = {name: ("--size " + options.size, getattr(named, name)) for name in SHAPE}
+    for name in SHAPE:
+        if (value := getattr(options, name)) is not None:
+            wanted[name] = (f"--{name.replace('_', '-')} {value}", value)
+    for name, (option, value) in wanted.items():
+        if (own := getattr(config, name)) != value:
+            raise UserError(
+                f"{option}: the shape of {options.init} is fixed, and its {name} is {own}; a shape can be chosen for "
+                "a model from scratch only."
+            )
+
+
+def tokenizer_of(folder: Path, config: GPTConfig, given: str | None) -> Tokenizer:
+    """The tokenizer of a model's folder, or the one given for a model whose folder has none.
+
+    UserError for another than the model was trained with: its ids would mean other words.
+    """
+    if given is None:
+        return load_tokenizer(folder)
+    tokenizer = load_tokenizer(given)
+    try:
+        own = load_tokenizer(folder)
+    except UserError:
+        if not -VOCABULARY_MULTIPLE * 2 < len(tokenizer) - config.tokens <= len(CONTROL):
+            raise UserError(
+                f"--tokenizer {given} has {len(tokenizer):,} tokens and the model in {folder} has {config.tokens:,}; "
+                "it was trained with another."
+            ) from None
+        return tokenizer
+    if any(_token_bytes(own, i) != _token_bytes(tokenizer, i) for i in range(max(len(own), len(tokenizer)))):
+        raise UserError(
+            f"--tokenizer {given} is not the one that the model in {folder} was trained with; leave --tokenizer out."
+        )
+    return own
+
+
+def _token_bytes(tokenizer: Tokenizer, token: int) -> bytes | None:
+    try:
+        return tokenizer.token_bytes(token)
+    except LookupError:
+        return None
+
+
+def initial_template(options: Options, tokenizer: Tokenizer, plain: bool = False) -> Template:
+    """--template, else that of the model of --init, else ChatML; none for plain text, where UserError refuses what is
+    for conversations."""
+    if plain:
+        check_used(options, ["template", "accuracy_rows", "pretrain_steps"], "on plain text, which is all supervised")
+        return load_template(None, tokenizer)
+    own = None if options.init == "scratch" else own_template(model_folder(options.init))
+    return load_template(options.template or own or DEFAULT_TEMPLATE, tokenizer)
+
+
+def own_template(folder: Path) -> str | None:
+    """The template that a model was trained with; None if its folder does not say, or it was plain text."""
+    note = folder / "minigpt.json"
+    name = read_object(note).get("template") if note.exists() else None
+    if name is not None and not isinstance(name, str):
+        raise UserError(f"{note}: the template is not text.")
+    return name
+
+
+def notes(options: Options, test: int) -> str:
+    """Lines about options that do not have the effect that one may expect. `test` is how many rows can be answered."""
+    lines = ""
+    if options.init != "scratch" and (model_folder(options.init) / "minigpt.json").exists():
+        own = own_template(model_folder(options.init))
+        if own != options.template:
+            was, now = (f"the template {name}" if name else "plain text" for name in (own, options.template))
+            lines += f"        {options.init} was trained with {was}, this run with {now}\n"
+    if options.accuracy_rows and options.accuracy_rows > test:
+        lines += f"        --accuracy-rows is {options.accuracy_rows:,}, and {test:,} held-out rows can be answered\n"
+    return lines
+
+
+def longest_row(max_length: int | None, n_ctx: int) -> int:
+    """T_max: --max-length, else the model's context. UserError if it exceeds that."""
+    if max_length is not None and max_length > n_ctx:
+        raise UserError(f"--max-length is {max_length:,}, and the model's context holds {n_ctx:,} tokens.")
+    return max_length or n_ctx
 
 
 def set_dropout(model: GPT, dropout: float) -> None:

@@ -6,24 +6,28 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from minigpt.errors import UserError
+from minigpt.ranges import Count, Temperature, TopP, check_values
 
 
 @dataclass(frozen=True)
 class Sampling:
     """Sampling settings; UserError for an invalid one. Temperature 0 is greedy."""
 
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
+    temperature: Temperature = 1.0
+    top_k: Count | None = None
+    top_p: TopP | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.temperature < float("inf"):
-            raise UserError(f"The temperature is {self.temperature}; it must be 0 (greedy) or above.")
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"top-k is {self.top_k}; it must be at least 1.")
-        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
-            raise UserError(f"top-p is {self.top_p}; it must be above 0 and at most 1.")
+        check_values(self, prefix="")
+
+    def unused(self, seed: int | None) -> str:
+        """The sentence that top-k, top-p or a seed has no effect where nothing is drawn; "" otherwise."""
+        given = {"top-k": self.top_k, "top-p": self.top_p, "seed": seed}
+        names = [f"--{name}" for name, value in given.items() if value is not None]
+        if self.temperature or not names:
+            return ""
+        verb = "has" if len(names) == 1 else "have"
+        return f"--temperature 0 always takes the most probable token, so {' and '.join(names)} {verb} no effect."
 
 
 GREEDY = Sampling(temperature=0.0)

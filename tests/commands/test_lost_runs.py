@@ -126,8 +126,34 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(cli, stopped):
     longer = resume(cli, stopped, "--steps", 11)
     assert longer.status == 0, longer.err
     assert "changed --steps 9 to 11: from step 10 on the training differs" in longer.out
+    assert "changed --pretrain-steps 3 to 4, which follows from the others" in longer.out
+    assert "--eval-every" not in longer.out, "it was given when the run was started"
     events = outcome(stopped)["events"]
     assert [event["step"] for event in events if event["split"] == "train"] == list(range(1, 12))
+    assert all(event["lr"] > 0 for event in events if event["split"] == "train")
+    saved = json.loads((stopped / "options.json").read_text())
+    assert (saved["steps"], saved["warmup_steps"], saved["eval_every"], saved["epochs"]) == (11, 2, 4, None)
+    assert {"warmup_steps", "pretrain_steps", "lr"} <= set(saved["derived"])
+    assert not {"steps", "eval_every", "batch_size"} & set(saved["derived"])
+
+
+def test_a_run_that_was_counted_in_steps_goes_on_in_epochs(cli, stopped):
+    """Two passes over 38 rows, five at a time."""
+    longer = resume(cli, stopped, "--epochs", 2)
+    assert longer.status == 0, longer.err
+    assert "changed --steps 9 to 15, which follows from the others: from step 5" in longer.out
+
+
+def test_a_run_whose_data_was_moved_goes_on_and_is_repeated_under_its_new_name(cli, stopped, tmp_path, once):
+    """Its bytes are what was trained on, whatever they are called."""
+    moved = shutil.copy(once.parent / "questions.jsonl", tmp_path / "moved to.jsonl")
+    resumed = resume(cli, stopped, "--data", moved)
+    assert resumed.status == 0, resumed.err
+    assert f"to {moved}: the same bytes, so the training is the same" in resumed.out
+    assert list(json.loads((stopped / "options.json").read_text())["sha256"]) == [str(moved)]
+    again = cli("train", "--repeat", stopped, "--data", once.parent / "questions.jsonl", "--run", tmp_path / "again")
+    assert again.status == 0, again.err
+    assert outcome(tmp_path / "again")["model"] == outcome(stopped)["model"]
 
 
 @pytest.mark.parametrize(
@@ -173,9 +199,10 @@ def test_a_changed_decay_and_rate_are_what_the_optimizer_continues_with(cli, sto
     [
         (("--seed", 3), "--seed was 0 when the run was started and cannot become 3"),
         (("--template", "alpaca"), "--template was 'chatml'"),
-        (("--data", "builtin"), "--data was ["),
+        (("--data", "builtin"), "train.jsonl is not the "),
+        (("--data", "nowhere.jsonl"), "nowhere.jsonl is not where the run found it"),
         (("--steps", 2), "has already taken 4 steps; --steps 2 is already past"),
-        (("--epochs", 2), "--steps and --epochs both set the number of steps"),
+        (("--epochs", 2, "--steps", 9), "--steps and --epochs both set the number of steps"),
         (("--lr", "fast"), "--lr is 'fast'; it takes a number"),
         (("--repeat", "x"), "give one of them"),
     ],

@@ -41,13 +41,19 @@ def assert_one_sentence(outcome, *parts: str) -> None:
         (["--resume", "--run", "nowhere"], ["nowhere"]),
         (["--data", "builtin", "other.jsonl"], ["builtin"]),
         (["--max-length", "8"], ["line 1"]),
+        (["--max-length", "5000"], ["--max-length is 5,000", "context holds 512 tokens"]),
+        (["--warmup-steps", "5", "--steps", "5"], ["--warmup-steps is 5, and the run has 5 steps"]),
+        (["--valid", ""], ["--valid is empty"]),
+        (["--data", ""], ["--data is empty"]),
+        (["--run="], ["--run is empty"]),
+        (["--seed", "-1"], ["--seed is -1; it must be from 0 to 9,223,372,036,854,775,807"]),
         pytest.param(["--device", "cuda"], ["no CUDA GPU"], marks=NO_GPU),
     ],
     ids=" ".join,
 )  # fmt: skip
 def test_train_answers_in_a_sentence_and_writes_nothing(cli, tmp_path, args, parts):
     outcome = cli("train", *args)
-    if "--max-length" in args:  # ten rows are named, and how to mend it
+    if args == ["--max-length", "8"]:  # ten rows are named, and how to mend it
         assert outcome.status == 2
         assert "fits into 8 tokens" in outcome.err
         assert "... and 7674 more." in outcome.err
@@ -87,7 +93,13 @@ def test_a_run_folder_under_a_file_is_refused(cli, questions):
         ("plot", ["nowhere"], "metrics.jsonl"),
         ("plot", [], "folder"),
         ("generate", ["--model", ".", "--samples", "0"], "--samples"),
+        ("generate", ["--model", "", "--prompt", ""], "--model is empty"),
+        ("evaluate", ["--model", "x", "--json="], "--json is empty"),
+        ("plot", [""], "An argument is empty"),
         ("bench", ["--steps", "0"], "--steps"),
+        ("bench", ["--new-tokens", "5"], "--new-tokens has no effect with --mode sft"),
+        ("bench", ["--mode", "generate", "--dtype", "bfloat16"], "--dtype has no effect with --mode generate"),
+        ("bench", ["--batch-size", "2", "--micro-batch-size", "3"], "--micro-batch-size is 3, and a step has 2"),
         ("bench", ["--mode", "generate", "--new-tokens", "0"], "--new-tokens"),
         ("bench", ["--mode", "generate", "--new-tokens", "1000"], "the context of 1024 tokens"),
         ("bench", ["--tokenizer", "nowhere"], "nowhere"),
@@ -100,9 +112,9 @@ def test_the_other_commands_answer_in_a_sentence_too(cli, name, args, part):
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
-        (["--rows", "-1"], ["--rows must be 0 or more"]),
-        (["--max-length", "0"], ["--max-length above 0"]),
-        (["--max-length", "-5"], ["--max-length above 0"]),
+        (["--rows", "-1"], ["--rows is -1; it must be from 0"]),
+        (["--max-length", "0"], ["--max-length is 0; it must be from 1"]),
+        (["--max-length", "-5"], ["--max-length is -5"]),
         (["--rows", "two"], ["--rows is 'two'", "a whole number"]),
         (["--data", "missing.jsonl"], ["missing.jsonl", "No such file"]),
         (["--data", "."], [". cannot be read"]),
@@ -113,6 +125,9 @@ def test_the_other_commands_answer_in_a_sentence_too(cli, name, args, part):
         (["--colr", "never"], ["--colr", "did you mean --color?"]),
         (["--row", "3"], ["--row", "did you mean --rows?"]),
         (["--to-chatml"], ["--to-chatml"]),
+        (["--ids"], ["--ids has no effect with --to-chatml"]),
+        (["--plot", "p.png", "--rows", "1"], ["--rows, --plot have no effect with --to-chatml"]),
+        (["--to-chatml="], ["--to-chatml is empty"]),
     ],
     ids=" ".join,
 )

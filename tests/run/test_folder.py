@@ -1,13 +1,14 @@
 """Lesson 09: a run's folder is its own, and what keeps it from being made or locked is a sentence."""
 
 import errno
+import shlex
 from pathlib import Path
 
 import pytest
 
 from minigpt.errors import UserError
 from minigpt.run import folder as folder_module
-from minigpt.run.folder import Lock, new_folder, read_options, write_options
+from minigpt.run.folder import Lock, new_folder, read_options, resume_command, run_name, write_options
 
 
 def test_runs_are_numbered_from_one_and_a_gap_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,8 +24,83 @@ def test_a_folder_that_is_named_is_taken_if_it_is_new_or_empty(tmp_path: Path) -
     (tmp_path / "a" / "run" / "precious").touch()
     with pytest.raises(UserError, match="run already exists; choose another --run, or continue it with --resume"):
         new_folder(tmp_path / "a" / "run", "rows")
-    with pytest.raises(UserError, match="cannot be created"):
+    with pytest.raises(UserError, match="precious is a file, not a folder"):
         new_folder(tmp_path / "a" / "run" / "precious" / "run", "rows")
+    with pytest.raises(UserError, match="precious is a file, not a folder"):
+        new_folder(tmp_path / "a" / "run" / "precious", "rows")
+
+
+@pytest.mark.parametrize("kind", ["a link to nowhere", "a link to itself", "a file"])
+@pytest.mark.parametrize("inside", ["", "deeper"])
+def test_runs_that_is_no_folder_is_a_sentence_and_no_endless_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, inside: str
+) -> None:
+    """Every number under it was taken for one that exists already."""
+    monkeypatch.chdir(tmp_path)
+    if kind == "a file":
+        Path("runs").touch()
+    else:
+        Path("runs").symlink_to("runs" if kind == "a link to itself" else tmp_path / "nowhere" / "runs")
+    reason = "runs is a file, not a folder" if kind == "a file" else r"runs is a link to \S*runs, which does not exist"
+    with pytest.raises(UserError, match=f"cannot be created: {reason}"):
+        new_folder(Path("runs", inside, "mine") if inside else None, "rows-tiny")
+
+
+def test_a_named_folder_that_is_a_link_to_nowhere_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "run").symlink_to("nowhere")
+    with pytest.raises(UserError, match="run is a link to nowhere, which does not exist"):
+        new_folder(tmp_path / "run", "rows")
+
+
+def test_a_folder_that_may_not_be_written_and_a_name_too_long_are_sentences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"x cannot be created: File name too long\."):
+        new_folder(tmp_path / ("x" * 300), "rows")
+
+    def refused(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "mkdir", refused)
+    for run in (None, tmp_path / "run"):
+        with pytest.raises(UserError, match=r"cannot be created: Permission denied\."):
+            new_folder(run, "rows")
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "name"),
+    [
+        ("builtin", "tiny", "builtin-tiny"),
+        ("some/train.v2.jsonl.gz", "tiny", "train-tiny"),
+        ("hf:openai/gsm8k:main", "gpt2", "gsm8k-main-gpt2"),
+        ("a b/c  d\n$(e).jsonl", "tiny", "c-d-e-tiny"),
+        ("Việt Nam.jsonl", "tiny", "Việt-Nam-tiny"),
+        (".jsonl", "runs/first", "jsonl-first"),
+        ("-.jsonl", "runs/first/model", "data-first"),
+        ("..", "../models/mine/", "data-mine"),
+        ("rows/", "tiny", "rows-tiny"),
+    ],
+)
+def test_a_runs_name_is_that_of_its_data_and_its_model_in_characters_that_every_shell_takes(
+    data: str, model: str, name: str
+) -> None:
+    assert run_name(data, model) == name
+
+
+def test_a_runs_name_is_never_too_long_for_a_file_system(tmp_path: Path) -> None:
+    long = 250 * "\U00020000"
+    name = run_name(f"{long}.jsonl", long)
+    assert len(f"{name}-{10**9}".encode()) <= 255
+
+
+def test_the_command_that_resumes_a_run_can_be_pasted_into_a_shell() -> None:
+    for folder in ("runs/a", "my run", "it's", "$HOME; ls", "-x"):
+        name, *words = shlex.split(resume_command(Path(folder), "--lr", "0.1"))
+        assert name == "python"
+        assert words == [
+            "-m", "minigpt.train", "--resume", "--run", "./-x" if folder == "-x" else folder, "--lr", "0.1"
+        ]  # fmt: skip
 
 
 def test_options_are_replaced_whole(tmp_path: Path) -> None:
@@ -34,12 +110,19 @@ def test_options_are_replaced_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["options.json"]
 
 
-@pytest.mark.parametrize("wrong", [{"sha256": 3}, {"init_sha256": []}, {"changes": {}}, {"changes": [3]}], ids=str)
-def test_malformed_checksums_or_changes_are_a_sentence(tmp_path: Path, wrong: dict) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sha256": 3}, {"sha256": {"a": 3}}, {"init_sha256": []}, {"changes": {}}, {"changes": [3]}, {"data": "a"},
+        {"data": [3]}, {"valid": 3}, {"init": []}, {"derived": "steps"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_malformed_in_it_is_a_sentence(tmp_path: Path, wrong: dict) -> None:
     write_options(tmp_path, {"sha256": {}, "init_sha256": {}, "changes": [{}]})
     read_options(tmp_path)
     write_options(tmp_path, {"sha256": {}, "init_sha256": {}, "changes": [{}]} | wrong)
-    with pytest.raises(UserError, match="malformed sha256 or changes"):
+    with pytest.raises(UserError, match=f"malformed {next(iter(wrong))}"):
         read_options(tmp_path)
 
 

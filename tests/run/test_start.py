@@ -1,12 +1,16 @@
-"""The initial model of a run: its shape and its dropout."""
+"""The initial model of a run: its shape, its dropout, its tokenizer and its template."""
+
+from pathlib import Path
 
 import pytest
 import torch
 
+from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
-from minigpt.run.options import Options, check
-from minigpt.run.start import initial_model
+from minigpt.run.options import Options
+from minigpt.run.start import initial_model, initial_template, longest_row, notes, own_template
 from minigpt.text.template import load_template, save_template
+from minigpt.text.tokenizer import load_tokenizer
 
 
 def test_the_shape_options_replace_those_of_the_size_and_only_those():
@@ -21,18 +25,94 @@ def test_an_impossible_shape_is_a_sentence():
         initial_model(Options(n_embd=30))
 
 
-def test_a_shape_beside_init_is_refused():
-    with pytest.raises(UserError, match="--n-layer, --n-ctx: the shape of some/folder is fixed"):
-        check(Options(init="some/folder", n_layer=3, n_ctx=8))
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """The folder of a small model that was trained with the template alpaca."""
+    tokenizer, model = initial_model(Options(n_layer=1, n_embd=8, n_ctx=16))
+    model.save_pretrained(tmp_path / "saved")
+    save_template(tmp_path / "saved", load_template("alpaca", tokenizer))
+    return tmp_path / "saved"
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"dropout": 1.0}, {"betas": (0.9, 1.0)}, {"min_lr": -1.0}, {"clip": 0.0}, {"n_ctx": 0}]
+    ("wrong", "said"),
+    [
+        ({"n_layer": 3}, "--n-layer 3: the shape of .*saved is fixed, and its n_layer is 1"),
+        ({"size": "tiny"}, "--size tiny: the shape of .*saved is fixed, and its n_layer is 1"),
+        ({"size": "gpt2", "n_layer": 1}, "--size gpt2: .* its n_head is 4"),
+    ],
+    ids=str,
 )
-def test_numbers_outside_their_range_are_refused_by_the_options_name(wrong):
-    [name] = wrong
-    with pytest.raises(UserError, match=f"--{name.replace('_', '-')} is"):
-        check(Options(**wrong))
+def test_a_shape_beside_init_is_refused_unless_it_is_the_models_own(saved: Path, wrong: dict, said: str):
+    with pytest.raises(UserError, match=said):
+        initial_model(Options(init=str(saved), **wrong))
+    assert initial_model(Options(init=str(saved), n_layer=1, n_ctx=16))[1].config.n_layer == 1
+
+
+def test_a_tokenizer_beside_init_is_refused_unless_it_is_the_models_own(saved: Path, gpt2_folder: Path):
+    """The ids of another would mean other words to the model."""
+    with pytest.raises(UserError, match=r"is not the one that the model in .*saved was trained with"):
+        initial_model(Options(init=str(saved), tokenizer=str(gpt2_folder)))
+    for same in ("bytes", str(saved)):
+        assert initial_model(Options(init=str(saved), tokenizer=same))[0].name == "bytes"
+
+
+def test_a_model_whose_folder_has_no_vocabulary_takes_the_one_given_if_it_has_as_many_tokens(
+    tmp_path: Path, gpt2_folder: Path
+):
+    """As folders with nothing but config.json and the weights."""
+    for tokens, is_taken in ((50257, True), (50304, True), (60000, False), (1000, False)):
+        config = GPTConfig(vocab_size=tokens, n_ctx=8, n_embd=2, n_head=1, n_layer=1, bos_token_id=0)
+        GPT(config).save_pretrained(tmp_path / str(tokens))
+        chosen = Options(init=str(tmp_path / str(tokens)), tokenizer=str(gpt2_folder))
+        if is_taken:
+            assert initial_model(chosen)[0].name == "gpt2"
+        else:
+            with pytest.raises(UserError, match=f"has 50,260 tokens and the model in .* has {tokens:,}"):
+                initial_model(chosen)
+
+
+def test_a_model_goes_on_with_the_template_that_it_was_trained_with(saved: Path):
+    bytes_ = load_tokenizer("bytes")
+    assert initial_template(Options(init=str(saved)), bytes_).name == "alpaca"
+    assert notes(Options(init=str(saved), template="alpaca"), 1) == ""
+    other = initial_template(Options(init=str(saved), template="documents"), bytes_)
+    assert other.name == "documents"
+    note = notes(Options(init=str(saved), template="documents"), 1)
+    assert note.strip() == f"{saved} was trained with the template alpaca, this run with the template documents"
+    assert initial_template(Options(), bytes_).name == "chatml"
+
+
+def test_a_model_of_plain_text_learns_conversations_in_chatml_and_that_is_said(saved: Path):
+    (saved / "minigpt.json").write_text('{"tokenizer": "bytes", "template": null}')
+    template = initial_template(Options(init=str(saved)), load_tokenizer("bytes"))
+    assert template.name == "chatml"
+    chosen = Options(init=str(saved), template="chatml")
+    assert "was trained with plain text, this run with the template chatml" in notes(chosen, 1)
+    (saved / "minigpt.json").unlink()
+    assert own_template(saved) is None
+    assert notes(chosen, 1) == "", "a model from elsewhere does not say"
+
+
+def test_what_is_for_conversations_is_refused_on_plain_text():
+    bytes_ = load_tokenizer("bytes")
+    assert initial_template(Options(), bytes_, plain=True).name is None
+    for chosen in ({"template": "alpaca"}, {"accuracy_rows": 3}, {"pretrain_steps": 2}):
+        [name] = chosen
+        with pytest.raises(UserError, match=f"--{name.replace('_', '-')} has no effect on plain text"):
+            initial_template(Options(**chosen), bytes_, plain=True)
+
+
+def test_fewer_rows_than_were_to_be_answered_are_said():
+    assert "--accuracy-rows is 9, and 3 held-out rows" in notes(Options(accuracy_rows=9), 3)
+    assert notes(Options(accuracy_rows=3), 3) == ""
+    assert notes(Options(), 3) == ""
+
+
+def test_more_tokens_than_the_context_holds_are_refused():
+    assert [longest_row(given, 512) for given in (None, 1, 512)] == [512, 1, 512]
+    with pytest.raises(UserError, match=r"--max-length is 5,000, and the model's context holds 512 tokens"):
+        longest_row(5000, 512)
 
 
 def test_dropout_reaches_every_layer_of_a_model_that_is_fine_tuned(tmp_path):

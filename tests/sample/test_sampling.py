@@ -117,10 +117,10 @@ def test_bfloat16_scores_are_drawn_from_in_float32() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ((-0.1, None, None), r"temperature is -0\.1; it must be 0 \(greedy\) or above"),
+        ((-0.1, None, None), r"temperature is -0\.1; it must be 0, or from 1e-06"),
         ((float("inf"), None, None), "temperature is inf"),
         ((float("nan"), None, None), "temperature is nan"),
-        ((1.0, 0, None), "top-k is 0; it must be at least 1"),
+        ((1.0, 0, None), "top-k is 0; it must be from 1"),
         ((1.0, -3, None), "top-k is -3"),
         ((1.0, None, 0.0), r"top-p is 0\.0; it must be above 0 and at most 1"),
         ((1.0, None, 1.1), r"top-p is 1\.1"),

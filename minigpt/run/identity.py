@@ -1,0 +1,75 @@
+"""What a run is made from: data, initial weights, tokenizer. They are known by their bytes, wherever they lie."""
+
+import os
+from pathlib import Path
+
+from minigpt.errors import UserError
+from minigpt.pretrained.folder import model_folder, weights_sha256
+from minigpt.pretrained.official import TENSORS
+from minigpt.reading import sha256
+from minigpt.run.options import Options
+from minigpt.text.records import is_from_hub
+
+NAMING = ("data", "valid", "init", "tokenizer")  # options that name files: other names for the same bytes are the same
+VOCABULARY = ("merges.txt", "tokenizer.json", "vocab.json")
+Files = list[tuple[str, str]]  # names with their SHA-256
+
+
+def check_present(options: Options) -> None:
+    """UserError for a file that is no longer where an earlier run found it, before anything is read."""
+    names = [("data", name) for name in options.data if name != "builtin"] + [("valid", options.valid)]
+    names += [(option, name) for option in ("init", "tokenizer") if (name := getattr(options, option)) not in TENSORS]
+    for option, name in names:
+        if name not in (None, "scratch", "bytes") and not is_from_hub(name) and not os.path.exists(name):
+            raise UserError(
+                f"{name} is not where the run found it. If it was moved, add --{option} with its new path; the same "
+                "bytes are accepted under any name."
+            )
+
+
+def checksums(options: Options, data: dict[str, str]) -> dict[str, dict[str, str]]:
+    """What options.json holds of the files of --data and --valid, of --init and of --tokenizer: their SHA-256."""
+    tokenizer = {str(options.tokenizer): str(options.tokenizer)}
+    if options.tokenizer not in ("bytes", *TENSORS):
+        files = [path for name in VOCABULARY if (path := model_folder(options.tokenizer) / name).is_file()]
+        tokenizer = {str(path): sha256(path) for path in files} or {"bytes": "bytes"}
+    weights = {} if options.init == "scratch" else weights_sha256(options.init)
+    return {"sha256": data, "init_sha256": weights, "tokenizer_sha256": tokenizer}
+
+
+def check_same(earlier: dict, now: dict) -> None:
+    """UserError naming the file if what a run is made from `now` are not the bytes of `earlier`; both are what their
+    options.json say."""
+    if "tokenizer_sha256" not in earlier:  # the run of an earlier version, whose tokenizer is known by its name
+        now = {key: value for key, value in now.items() if key != "tokenizer_sha256"}
+    was, becomes = _files(earlier), _files(now)
+    for option, before in was.items():
+        after = becomes[option]
+        for (old, sha), (name, found) in zip(before, after, strict=False):
+            if sha != found:
+                changed = f"{name} changed since" if name == old else f"{name} is not the {old} with which"
+                raise UserError(f"{changed} the run was started (its SHA-256 differs); continuing would mix two runs.")
+        if len(before) != len(after):
+            raise UserError(
+                f"The run was started with {_listed(before)} for --{option} and would go on with {_listed(after)}: "
+                "that is another run; start a new one."
+            )
+
+
+def _files(record: dict) -> dict[str, Files]:
+    known, valid, names = record.get("sha256", {}), record.get("valid"), record.get("data", [])
+    if all(name in known for name in names):
+        data = [(name, known[name]) for name in names]
+    else:  # builtin and folders are several files
+        data = [(name, sha) for name, sha in known.items() if name != valid]
+    name = "that of --init" if record.get("tokenizer") == record.get("init") else str(record.get("tokenizer"))
+    return {
+        "data": data,
+        "valid": [(valid, known.get(valid, ""))] if valid else [],
+        "init": sorted(record.get("init_sha256", {}).items(), key=lambda file: Path(file[0]).name),
+        "tokenizer": list(record.get("tokenizer_sha256", {name: name}).items()),
+    }
+
+
+def _listed(files: Files) -> str:
+    return ", ".join(name for name, _ in files[:3]) + ", ..." * (len(files) > 3) or "nothing"
