@@ -5,6 +5,7 @@ import sys
 import psutil
 import torch
 
+from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.learn.batches import used_length
 from minigpt.learn.trainer import Trainer, room
@@ -28,6 +29,16 @@ def device_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return psutil.virtual_memory().total
+
+
+def check_weights(config: GPTConfig) -> None:
+    """UserError for a shape whose weights alone exceed the machine's memory, before they are drawn."""
+    needed, available = 4 * config.parameter_count, psutil.virtual_memory().total
+    if needed > available:
+        raise UserError(
+            f"A model of {config.n_layer:,} layers, {config.n_embd:,} channels and a context of {config.n_ctx:,} needs "
+            f"{needed / 2**30:,.1f} GiB for its weights, and this machine has {available / 2**30:,.1f} GiB."
+        )
 
 
 def check_memory(trainer: Trainer) -> None:

@@ -13,12 +13,12 @@ from minigpt.model.gpt import GPT
 from minigpt.pretrained.folder import model_folder, read_config
 from minigpt.ranges import check_used
 from minigpt.reading import read_object
+from minigpt.run.base import VOCABULARY_MULTIPLE, check_shape, own_template, tokenizer_of
 from minigpt.run.device import Device, Math, choose_device, place
+from minigpt.run.memory import check_weights
 from minigpt.run.options import DEFAULT_SIZE, DEFAULT_TEMPLATE, SHAPE, Options
 from minigpt.text.template import Template, load_template, template_of
-from minigpt.text.tokenizer import CONTROL, Tokenizer, load_tokenizer
-
-VOCABULARY_MULTIPLE = 64  # a grown vocabulary is padded to this multiple, for a GPU's matrix units
+from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 
 def initial_model(options: Options) -> tuple[Tokenizer, GPT]:
@@ -37,6 +37,7 @@ def initial_model(options: Options) -> tuple[Tokenizer, GPT]:
             config = GPTConfig.named(size, vocab_size=len(tokenizer), bos_token_id=bos, **shape, **dropout)
         except ValueError as error:
             raise UserError(str(error)) from None
+        check_weights(config)
         return tokenizer, GPT(config)
     folder = model_folder(options.init)
     config = read_config(folder)
@@ -51,54 +52,6 @@ def initial_model(options: Options) -> tuple[Tokenizer, GPT]:
     return tokenizer, model
 
 
-def check_shape(options: Options, config: GPTConfig) -> None:
-    """UserError if --size or a shape option says otherwise than the model of --init."""
-    wanted = {}
-    if options.size:
-        named = GPTConfig.named(options.size)
-        wanted = {name: ("--size " + options.size, getattr(named, name)) for name in SHAPE}
-    for name in SHAPE:
-        if (value := getattr(options, name)) is not None:
-            wanted[name] = (f"--{name.replace('_', '-')} {value}", value)
-    for name, (option, value) in wanted.items():
-        if (own := getattr(config, name)) != value:
-            raise UserError(
-                f"{option}: the shape of {options.init} is fixed, and its {name} is {own}; a shape can be chosen for "
-                "a model from scratch only."
-            )
-
-
-def tokenizer_of(folder: Path, config: GPTConfig, given: str | None) -> Tokenizer:
-    """The tokenizer of a model's folder, or the one given for a model whose folder has none.
-
-    UserError for another than the model was trained with: its ids would mean other words.
-    """
-    if given is None:
-        return load_tokenizer(folder)
-    tokenizer = load_tokenizer(given)
-    try:
-        own = load_tokenizer(folder)
-    except UserError:
-        if not -VOCABULARY_MULTIPLE * 2 < len(tokenizer) - config.tokens <= len(CONTROL):
-            raise UserError(
-                f"--tokenizer {given} has {len(tokenizer):,} tokens and the model in {folder} has {config.tokens:,}; "
-                "it was trained with another."
-            ) from None
-        return tokenizer
-    if any(_token_bytes(own, i) != _token_bytes(tokenizer, i) for i in range(max(len(own), len(tokenizer)))):
-        raise UserError(
-            f"--tokenizer {given} is not the one that the model in {folder} was trained with; leave --tokenizer out."
-        )
-    return own
-
-
-def _token_bytes(tokenizer: Tokenizer, token: int) -> bytes | None:
-    try:
-        return tokenizer.token_bytes(token)
-    except LookupError:
-        return None
-
-
 def initial_template(options: Options, tokenizer: Tokenizer, plain: bool = False) -> Template:
     """--template, else that of the model of --init, else ChatML; none for plain text, where UserError refuses what is
     for conversations."""
@@ -107,15 +60,6 @@ def initial_template(options: Options, tokenizer: Tokenizer, plain: bool = False
         return load_template(None, tokenizer)
     own = None if options.init == "scratch" else own_template(model_folder(options.init))
     return load_template(options.template or own or DEFAULT_TEMPLATE, tokenizer)
-
-
-def own_template(folder: Path) -> str | None:
-    """The template that a model was trained with; None if its folder does not say, or it was plain text."""
-    note = folder / "minigpt.json"
-    name = read_object(note).get("template") if note.exists() else None
-    if name is not None and not isinstance(name, str):
-        raise UserError(f"{note}: the template is not text.")
-    return name
 
 
 def notes(options: Options, test: int) -> str:

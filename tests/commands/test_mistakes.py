@@ -117,7 +117,7 @@ def test_the_other_commands_answer_in_a_sentence_too(cli, name, args, part):
         (["--max-length", "-5"], ["--max-length is -5"]),
         (["--rows", "two"], ["--rows is 'two'", "a whole number"]),
         (["--data", "missing.jsonl"], ["missing.jsonl", "No such file"]),
-        (["--data", "."], [". cannot be read"]),
+        (["--data", "."], [". is a folder without a .txt file"]),
         (["--template", "xml"], ["'xml'", "chatml, documents, alpaca"]),
         (["--tokenizer", "nowhere"], ["'nowhere'"]),
         (["--color", "red"], ["--color", "red", "never"]),

@@ -7,8 +7,9 @@ import torch
 
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
+from minigpt.run.base import own_template
 from minigpt.run.options import Options
-from minigpt.run.start import initial_model, initial_template, longest_row, notes, own_template
+from minigpt.run.start import initial_model, initial_template, longest_row, notes
 from minigpt.text.template import load_template, save_template
 from minigpt.text.tokenizer import load_tokenizer
 
@@ -23,6 +24,12 @@ def test_the_shape_options_replace_those_of_the_size_and_only_those():
 def test_an_impossible_shape_is_a_sentence():
     with pytest.raises(UserError, match="n_embd is 30 and n_head is 4"):
         initial_model(Options(n_embd=30))
+
+
+@pytest.mark.parametrize("shape", [{"n_embd": 10**6}, {"n_ctx": 10**6, "n_embd": 10**5}], ids=str)
+def test_a_shape_whose_weights_exceed_the_memory_is_a_sentence_before_they_are_drawn(shape: dict):
+    with pytest.raises(UserError, match=r"GiB for its weights, and this machine has"):
+        initial_model(Options(**shape, n_layer=1000))
 
 
 @pytest.fixture
