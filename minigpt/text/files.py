@@ -19,8 +19,9 @@ from minigpt.text.json_rows import Row, read_json
 from minigpt.text.json_values import CHUNK
 from minigpt.text.table_rows import delimiter, read_arrow, read_csv, read_parquet
 
+GZIP = b"\x1f\x8b"
 COMPRESSED = {
-    b"\x1f\x8b": (gzip.GzipFile, "gzip"),
+    GZIP: (gzip.GzipFile, "gzip"),
     b"\xfd7zXZ\0": (lzma.LZMAFile, "xz"),
     b"BZh": (bz2.BZ2File, "bzip2"),
 }
