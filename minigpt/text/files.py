@@ -26,28 +26,25 @@ COMPRESSED = {
     b"BZh": (bz2.BZ2File, "bzip2"),
 }
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
-# What else a file may be, by its first bytes, and what to do with it.
+# What else a file may be, by its first bytes in lower case, and what to do with it.
+PICKLE = "is a pickle, which could run code when it is read; write its rows as JSON Lines"
+MARKUP = "is HTML or XML; download the data itself (the raw file), or write its rows as JSON Lines"
 OTHERS = {
     b"\x28\xb5\x2f\xfd": "is compressed by Zstandard; decompress it first: zstd -d",
     b"7z\xbc\xaf\x27\x1c": "is a 7-Zip archive; unpack it first",
-    b"Rar!": "is a RAR archive; unpack it first",
+    b"rar!\x1a\x07": "is a RAR archive; unpack it first",
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "is an old Excel or Word file; save the table as CSV in UTF-8",
-    b"SQLite format 3\0": "is an SQLite database; export the table as CSV",
-    b"\x89HDF": "is an HDF5 file; write its rows as JSON Lines",
-    b"\x93NUMPY": "is a NumPy array; write its rows as JSON Lines",
-    b"\x80\x02": "is a pickle, which could run code when read; write its rows as JSON Lines",
-    b"\x80\x03": "is a pickle, which could run code when read; write its rows as JSON Lines",
-    b"\x80\x04": "is a pickle, which could run code when read; write its rows as JSON Lines",
-    b"\x80\x05": "is a pickle, which could run code when read; write its rows as JSON Lines",
-    b"ORC": "is an ORC file; write its rows as Parquet or JSON Lines",
-    b"Obj\x01": "is an Avro file; write its rows as Parquet or JSON Lines",
-    b"FEA1": "is an old Feather file; write its rows as Parquet or JSON Lines",
-    b"%PDF": "is a PDF; write its conversations as JSON Lines",
+    b"sqlite format 3\0": "is an SQLite database; export the table as CSV",
+    b"\x89hdf": "is an HDF5 file; write its rows as JSON Lines",
+    b"\x93numpy": "is a NumPy array; write its rows as JSON Lines",
+    **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), PICKLE),
+    b"obj\x01": "is an Avro file; write its rows as Parquet or JSON Lines",
+    b"%pdf": "is a PDF; write its conversations as JSON Lines",
     b"version https://git-lfs": "is a Git LFS pointer and not the data itself; fetch it: git lfs pull",
-    b"<": "is HTML or XML; download the data itself (the raw file), or write its rows as JSON Lines",
+    **dict.fromkeys((b"<!doctype", b"<html", b"<?xml"), MARKUP),
 }
 PARQUET, ARROW, ARROW_STREAM, ZIP = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"PK\x03\x04"
-TAR = (257, b"ustar")
+TAR = (257, b"ustar")  # at this byte
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -97,7 +94,7 @@ def _refuse(path: Path, head: bytes, compression: str | None) -> None:
             raise UserError(f"{path} is an Excel workbook; save the sheet as CSV in UTF-8.")
         raise UserError(f"{path} is a ZIP archive ({', '.join(names[:3]) or 'damaged'}); unpack it first: unzip.")
     for magic, what in OTHERS.items():
-        if head.startswith(magic):
+        if head.lower().startswith(magic):
             raise UserError(f"{path} {what}.")
 
 

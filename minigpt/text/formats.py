@@ -179,5 +179,4 @@ def _text(row: dict, key: str) -> str:
     value = row[key]
     if isinstance(value, str):
         return value
-    kinds = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    raise UserError(f'"{key}" is {"null" if is_null(value) else kinds.get(type(value), "of another type")}, not text.')
+    raise UserError(f'"{key}" is not text.')

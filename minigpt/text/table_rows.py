@@ -38,14 +38,14 @@ def _names(header: str, one: str) -> list[str]:
         return []
 
 
-def read_csv(path: Path, opened: Open, one: str) -> Iterator[Row]:
+def read_csv(path: Path, opened: Open, separator: str) -> Iterator[Row]:
     """The rows of a table of text, by the line where each begins; the first has the columns' names. An empty cell is
     null."""
     csv.field_size_limit(json_values.LONGEST)
     with opened() as file:
         text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
-        reader = csv.reader(_lines(path, text), delimiter=one, strict=True)
-        what = "TSV" if one == "\t" else "CSV"
+        reader = csv.reader(_lines(path, text), delimiter=separator, strict=True)
+        what = "TSV" if separator == "\t" else "CSV"
         names: list[str] = []
         while True:
             source = f"{path}, line {reader.line_num + 1}"
@@ -75,7 +75,7 @@ def _row(source: str, names: list[str], cells: list[str]) -> Row:
     error = ""
     if len(cells) != len(names):
         error = f"has {len(cells)} cells, and the first line has {len(names)}."
-    elif not all(cell.isprintable() or _is_utf8(cell) for cell in cells):
+    elif not _is_utf8("".join(cells)):
         error = f"is not in UTF-8; {OTHER_ENCODING}."
     row = {name: cell or None for name, cell in zip(names, cells, strict=False)}
     return Row(source, json.dumps(row, ensure_ascii=bool(error)), row, error)

@@ -120,9 +120,9 @@ def test_bad_rows_are_listed_by_their_number_with_what_they_say(folder: Path) ->
     bad: list[BadRow] = []
     read = read_conversations(["hf:a/b"], bad)
     assert [(row.source, row.kind) for row in read] == [("hf:a/b, row 1", "all"), ("hf:a/b, row 3", "sums")]
-    assert [(row.source, row.reason) for row in bad] == [("hf:a/b, row 2", '"answer" is null, not text.')]
+    assert [(row.source, row.reason) for row in bad] == [("hf:a/b, row 2", '"answer" is not text.')]
     assert bad[0].text == '{"kind": null, "question": "é", "answer": null}'
-    with pytest.raises(UserError, match=r'^hf:a/b, row 2: "answer" is null, not text\.$'):
+    with pytest.raises(UserError, match=r'^hf:a/b, row 2: "answer" is not text\.$'):
         read_conversations(["hf:a/b"])
 
 

@@ -82,7 +82,7 @@ def test_a_bad_row_of_a_table_is_named_by_its_line_and_the_next_is_read(tmp_path
         ("line 2", "is not CSV (',' expected after"),
         ("line 5", "has 1 cells, and the first lin"),
         ("line 6", "has 3 cells, and the first lin"),
-        ("line 7", '"completion" is null, not text'),
+        ("line 7", '"completion" is not text.'),
         ("line 8", "is not in UTF-8; if the file i"),
         ("line 10", "is not CSV (unexpected end of "),
     ]
@@ -144,7 +144,7 @@ def test_rows_of_parquet_and_arrow_are_conversations_by_number(tmp_path: Path, l
         (f"{path}, row 4", "all"),
     ]
     assert [row.messages[0]["content"] for row in read] == ["hỏi", "P", "hỏi"]
-    assert [(row.source, row.reason) for row in bad] == [(f"{path}, row 3", '"completion" is null, not text.')]
+    assert [(row.source, row.reason) for row in bad] == [(f"{path}, row 3", '"completion" is not text.')]
     assert len(data_sha256(path)) == 64
 
 
