@@ -179,9 +179,7 @@ def gap_in_words(name: str, gap: Figure) -> str:
 def write(path: Path, report: dict, rows: list[Conversation], sides: dict[str, Evaluation]) -> None:
     beside = path.with_suffix(".predictions.jsonl")
     predictions = {name: side.row_by_row() for name, side in sides.items()}
-    about = [
-        {"source": row.source, "kind": row.kind, "messages": row.messages[:-1], "wanted": wanted(row)} for row in rows
-    ]
+    about = [{"source": row.source, "kind": row.kind, "messages": row.asked, "wanted": wanted(row)} for row in rows]
     if not rows:
         about = [{"window": i} for i in range(report["rows"])]
     lines = [

@@ -19,9 +19,9 @@ from minigpt.ranges import Count, CountOrZero, check_used
 from minigpt.run.curves import draw_lengths
 from minigpt.run.samples import on_one_line
 from minigpt.text.corpus import PlainText, load_text
-from minigpt.text.examples import Example, encode_within, lengths
+from minigpt.text.examples import Example, as_bad, encode_within, lengths
 from minigpt.text.plain import is_plain_text
-from minigpt.text.records import BadRow, Conversation, data_names, read_conversations
+from minigpt.text.records import BadRow, Conversation, data_names, read_conversations, refuse
 from minigpt.text.stream import document_starts
 from minigpt.text.template import Message, Template, chatml_text, load_template, plain_text
 from minigpt.text.token_cache import byte_lengths, count_bytes
@@ -82,6 +82,8 @@ def main(options: Options) -> None:
     conversations = read_conversations(names, bad if options.skip_bad else None)
     if not conversations:
         raise UserError(f"{', '.join(options.data)}: no usable row; without --skip-bad the reasons are shown.")
+    if options.to_chatml or options.to_text:
+        conversations = usable_as_text(conversations, bad if options.skip_bad else None)
     if options.to_chatml:
         convert(conversations, options.to_chatml, chatml_text, "ChatML text")
     elif options.to_text:
@@ -90,6 +92,17 @@ def main(options: Options) -> None:
         show(options, conversations)
     if bad:
         print(f"{len(bad):,} bad rows left out, the first {bad[0].source}: {bad[0].reason}")
+
+
+def usable_as_text(conversations: list[Conversation], bad: list[BadRow] | None) -> list[Conversation]:
+    """Those without an answer of weight 0, which text cannot tell from the others; the rest are bad rows."""
+    weighted = [row for row in conversations if any(m.get("weight", 1) == 0 for m in row.messages)]
+    found = [as_bad(row, "an answer has the weight 0, which text cannot say.") for row in weighted]
+    if bad is None:
+        refuse(found, "--skip-bad leaves such rows out.")
+    else:
+        bad += found
+    return [row for row in conversations if row not in weighted]
 
 
 def convert(conversations: list[Conversation], out: Path, text: Callable[[Sequence[Message]], str], name: str) -> None:
@@ -159,9 +172,9 @@ def statistics(conversations: list[Conversation], template: Template, t_max: int
     refused: list[BadRow] = []
     progress = tqdm(conversations, desc="counting", unit="row", leave=False)
     counted = lengths(progress, template.tokenizer)
-    sequences = [template.encode(conversation.messages) for conversation in conversations]
-    rows = [len(ids) for ids, _ in sequences]
-    supervised = sum(rows) if options.supervise == "all" else sum(sum(mask) for _, mask in sequences)
+    whole = encode_within(conversations, template, sys.maxsize, options.supervise).examples
+    rows = [len(example.ids) for example in whole]
+    supervised = sum(sum(example.supervised) for example in whole)
     encoded = encode_within(conversations, template, t_max, bad=refused)
     N_Q, N_A = counted.totals
     lines = [

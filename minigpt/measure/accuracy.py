@@ -57,7 +57,7 @@ class Accuracy:
 
 
 def exact_match(conversations: Sequence[Conversation], answers: Sequence[str]) -> Accuracy:
-    """Count the answers that equal their conversation's last message, by kind of task."""
+    """Count the answers that equal their conversation's reference, by kind of task."""
     kinds = sorted({conversation.kind for conversation in conversations})
     right, total = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0)
     for conversation, given in zip(conversations, answers, strict=True):
@@ -67,8 +67,8 @@ def exact_match(conversations: Sequence[Conversation], answers: Sequence[str]) -
 
 
 def wanted(conversation: Conversation) -> str:
-    """The reference answer: the assistant's last message."""
-    return conversation.messages[-1]["content"]
+    """The reference answer: the assistant's last message that is trained on."""
+    return conversation.answer
 
 
 def gsm8k_number(text: str) -> str | None:

@@ -114,7 +114,7 @@ def evaluate(
     if not answering:
         return Evaluation(rows, losses)
     longest = max(len(template.tokenizer.encode(wanted(row))) for row in rows)
-    prompts = [row.messages[:-1] for row in encoded.conversations]
+    prompts = [row.asked for row in encoded.conversations]
     with tqdm(total=len(prompts), desc="answering", unit="row", leave=False) as bar:
         answers = answer(model, template, prompts, longest + 1, batch_size, bar.update)
     return Evaluation(rows, losses, answers)

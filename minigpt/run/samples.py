@@ -31,7 +31,7 @@ class Answers:
         """A line for each conversation, and the same in full as Markdown."""
         lines, text = [], ""
         for row, given in zip(self.shown, self._answer(model, self.shown), strict=True):
-            turns = [f"{message['role']}: {on_one_line(message['content'])}" for message in row.messages[:-1]]
+            turns = [f"{message['role']}: {on_one_line(message['content'])}" for message in row.asked]
             right = wanted(row)
             verdict = "right" if given == right else f"wanted: {on_one_line(right)}"
             shown = (shortened(part) for part in (" | ".join(turns), on_one_line(given), verdict))
@@ -45,7 +45,7 @@ class Answers:
     def _answer(
         self, model: GPT, rows: Sequence[Conversation], progress: Callable[[int], object] = lambda n: None
     ) -> list[str]:
-        prompts = [row.messages[:-1] for row in rows]
+        prompts = [row.asked for row in rows]
         return answer(model, self.template, prompts, self.max_new_tokens, progress=progress)
 
 

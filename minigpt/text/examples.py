@@ -7,7 +7,7 @@ from typing import Literal
 
 from minigpt.errors import UserError
 from minigpt.text.records import BadRow, Conversation, refuse
-from minigpt.text.template import Template, without_oldest_turn
+from minigpt.text.template import Message, Template, is_supervised, without_oldest_turn
 from minigpt.text.tokenizer import Tokenizer
 
 
@@ -18,10 +18,14 @@ class Example:
     ids: list[int]
     supervised: list[bool]
     source: str
+    withheld: tuple[int, ...] = ()  # positions of the responses of weight 0
 
     def supervise_all(self) -> "Example":
-        """The same row with every token supervised, as in pretraining."""
-        return replace(self, supervised=[True] * len(self.ids))
+        """The same row with every token supervised, as in pretraining, but for responses of weight 0."""
+        supervised = [True] * len(self.ids)
+        for t in self.withheld:
+            supervised[t] = False
+        return replace(self, supervised=supervised)
 
 
 @dataclass
@@ -59,8 +63,9 @@ def encode_within(
     """Encode every conversation so that |Q| + |A| <= T_max (document B 5.2).
 
     The oldest turns are dropped whole, the system message is kept; then the last response is cut at the end, without
-    adding an end token. An instruction is never cut: a row with no room for one supervised token is added to `bad`, or
-    without that list refused with its line number. `supervise` "all" marks every token, as in pretraining.
+    adding an end token. Turns after the last response to be trained on, all of weight 0, teach nothing and go first. An
+    instruction is never cut: a row with no room for one supervised token is added to `bad`, or without that list
+    refused with its line number. `supervise` "all" marks every token, as in pretraining, but for responses of weight 0.
     """
     encoded = Encoded()
     refused: list[BadRow] = []
@@ -71,6 +76,9 @@ def encode_within(
         except UserError as error:
             refused.append(as_bad(conversation, str(error)))
             continue
+        if len(ids) > t_max and not is_supervised(messages[-1]):
+            messages = [*conversation.asked, messages[len(conversation.asked)]]
+            ids, supervised = template.encode(messages)
         while len(ids) > t_max and (shorter := without_oldest_turn(messages)):  # eq 11.4
             messages = shorter
             turns_dropped += 1
@@ -82,7 +90,7 @@ def encode_within(
         if not any(supervised[1:]):
             refused.append(as_bad(conversation, f"no token of the response fits into {t_max} tokens."))
             continue
-        example = Example(ids, supervised, conversation.source)
+        example = Example(ids, supervised, conversation.source, withheld(messages, template, supervised))
         encoded.examples.append(example.supervise_all() if supervise == "all" else example)
         encoded.conversations.append(replace(conversation, messages=messages))
         encoded.turns_dropped += turns_dropped
@@ -92,6 +100,14 @@ def encode_within(
     else:
         bad += refused
     return encoded
+
+
+def withheld(messages: Sequence[Message], template: Template, supervised: list[bool]) -> tuple[int, ...]:
+    """The positions of the responses of weight 0: supervised without their weights, and not with them."""
+    if all(is_supervised(message) for message in messages if message["role"] == "assistant"):
+        return ()
+    _, responses = template.encode([{**message, "weight": 1} for message in messages])
+    return tuple(t for t, (a, b) in enumerate(zip(responses, supervised, strict=False)) if a and not b)
 
 
 def as_bad(conversation: Conversation, reason: str) -> BadRow:

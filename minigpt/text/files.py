@@ -1,155 +1,141 @@
-"""Read rows with their line numbers from JSON Lines or one JSON array, gzipped or not."""
+"""Rows of a data file with their line numbers; its compression, its encoding and its format are recognized by what it
+holds."""
 
+import bz2
+import codecs
 import gzip
 import io
 import json
+import lzma
+import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from minigpt.errors import UserError
+from minigpt.text.json_rows import Row, read_json
+from minigpt.text.json_values import CHUNK
+from minigpt.text.table_rows import delimiter, read_arrow, read_csv, read_parquet
 
-LONGEST = 2**24  # bytes in a row: far more than any conversation, far less than a machine's memory
-CHUNK = 2**16
-TOKEN = 16  # characters: longer than any exponent, literal or escape that the end of the buffer may cut
-GZIP, BYTE_ORDER_MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row's text as it is in its file, and its JSON value, or the error if it is not valid JSON."""
-
-    source: str
-    text: str
-    value: object = None
-    error: str = ""
+GZIP = b"\x1f\x8b"
+COMPRESSED = {
+    GZIP: (gzip.GzipFile, "gzip"),
+    b"\xfd7zXZ\0": (lzma.LZMAFile, "xz"),
+    b"BZh": (bz2.BZ2File, "bzip2"),
+}
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+# What else a file may be, by its first bytes in lower case, and what to do with it.
+PICKLE = "is a pickle, which could run code when it is read; write its rows as JSON Lines"
+MARKUP = "is HTML or XML; download the data itself (the raw file), or write its rows as JSON Lines"
+OTHERS = {
+    b"\x28\xb5\x2f\xfd": "is compressed by Zstandard; decompress it first: zstd -d",
+    b"7z\xbc\xaf\x27\x1c": "is a 7-Zip archive; unpack it first",
+    b"rar!\x1a\x07": "is a RAR archive; unpack it first",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "is an old Excel or Word file; save the table as CSV in UTF-8",
+    b"sqlite format 3\0": "is an SQLite database; export the table as CSV",
+    b"\x89hdf": "is an HDF5 file; write its rows as JSON Lines",
+    b"\x93numpy": "is a NumPy array; write its rows as JSON Lines",
+    **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), PICKLE),
+    b"obj\x01": "is an Avro file; write its rows as Parquet or JSON Lines",
+    b"%pdf": "is a PDF; write its conversations as JSON Lines",
+    b"version https://git-lfs": "is a Git LFS pointer and not the data itself; fetch it: git lfs pull",
+    **dict.fromkeys((b"<!doctype", b"<html", b"<?xml"), MARKUP),
+}
+PARQUET, ARROW, ARROW_STREAM, ZIP = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"PK\x03\x04"
+TAR = (257, b"ustar")  # at this byte
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The lines of a JSON Lines file, or the elements of its one array. Blank lines are skipped.
+    """The rows of a file: JSON (see `read_json`), CSV, TSV, Parquet or Arrow.
 
-    A broken line is a Row with its error. UserError for a file that cannot be read, and for a broken array, because
-    the start of its next element is unknown.
+    Text may be compressed by gzip, xz or bzip2 and in UTF-8, UTF-16 or UTF-32. A broken row is a Row with its error.
+    UserError for a file that cannot be read, which names its format where that is known.
     """
     try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == GZIP
-            raw.seek(0)
-            file = gzip.GzipFile(fileobj=raw) if zipped else raw
-            while (head := file.readline(CHUNK).removeprefix(BYTE_ORDER_MARK)) and not head.strip():
-                pass
-            file.seek(0)
-            if head.lstrip().startswith(b"["):
-                yield from _elements(path, io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="\n"))
-            else:
-                yield from _lines(path, file)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is a gzip file that is cut short or damaged ({error}).") from None
+        if path.is_dir():
+            names = sorted(str(file) for file in path.iterdir() if file.is_file())[:3]
+            raise UserError(
+                f"{path} cannot be read: Is a directory. Name its files: {' '.join(names) or 'it has none'}."
+            )
+        with _decompressed(path) as (file, compression):
+            head = file.read(512).removeprefix(codecs.BOM_UTF8)
+        if compression is None and head.startswith(PARQUET):
+            yield from read_parquet(path)
+        elif compression is None and head.startswith((ARROW, ARROW_STREAM)):
+            yield from read_arrow(path, as_stream=head.startswith(ARROW_STREAM))
+        else:
+            _refuse(path, head, compression)
+            opened = partial(_text, path)
+            with opened() as file:
+                while (line := file.readline(CHUNK)) and not line.strip():
+                    pass
+            separator = None if line.lstrip()[:1] in (b"{", b"[") else delimiter(path, line.decode(errors="replace"))
+            yield from read_csv(path, opened, separator) if separator else read_json(path, opened)
+    except UnicodeError as error:
+        raise UserError(f"{path} is not the {error.encoding} text that it begins as ({error.reason}).") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def _lines(path: Path, file: io.BufferedIOBase) -> Iterator[Row]:
-    if file.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
-        file.seek(0)
-    number = 0
-    while line := file.readline(LONGEST + 1):
-        number += 1
-        source = f"{path}, line {number}"
-        if len(line) > LONGEST and not line.endswith(b"\n"):
-            yield Row(source, line[:CHUNK].decode(errors="replace"), error=f"{_too_long()}.")
-            while line and not line.endswith(b"\n"):
-                line = file.readline(LONGEST)
-        elif line.strip():
-            text = line.decode(errors="replace").rstrip("\r\n")
-            try:
-                yield Row(source, text, json.loads(line.decode()))
-            except json.JSONDecodeError as error:  # its own message counts lines within this one
-                yield Row(source, text, error=f"is not JSON ({error.msg} at character {error.pos + 1}).")
-            except (ValueError, RecursionError) as error:
-                yield Row(source, text, error=f"is not JSON ({error}).")
-
-
-def _elements(path: Path, file: io.TextIOBase) -> Iterator[Row]:
-    array = _Array(file)
-    try:
-        array.expect("[")
-        if array.peek() != "]":
-            while True:
-                line = array.line
-                text, value = array.element()
-                yield Row(f"{path}, line {line}", text, value)
-                if array.peek() != ",":
-                    break
-                array.expect(",")
-                array.peek()
-        array.expect("]")
-        if array.peek():
-            raise ValueError("there is text after the array's end")
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-        raise UserError(f"{path}, line {array.line}: the array is not JSON from here on ({reason}).") from None
-
-
-class _Array:
-    """Incremental reader of a JSON array: it reads no further than the next element needs."""
-
-    def __init__(self, file: io.TextIOBase) -> None:
-        self.file, self.text, self.at, self.line = file, "", 0, 1
-
-    def more(self) -> bool:
-        """Double the buffer, so that retrying an element costs at most twice one reading of it."""
-        unread = self.text[self.at :]
-        chunk = self.file.read(max(CHUNK, len(unread)))
-        self.text, self.at = unread + chunk, 0
-        return bool(chunk)
-
-    def peek(self) -> str:
-        """The next character that is not white space, or "" at the end; `line` is its line."""
-        while True:
-            while self.at < len(self.text) and self.text[self.at] in " \t\r\n":
-                self.line += self.text[self.at] == "\n"
-                self.at += 1
-            if self.at < len(self.text):
-                return self.text[self.at]
-            if not self.more():
-                return ""
-
-    def expect(self, character: str) -> None:
-        if (found := self.peek()) != character:
-            raise ValueError(f"expected {character!r}, found {found!r}" if found else "the file ends too early")
-        self.at += 1
-
-    def element(self) -> tuple[str, object]:
-        self.peek()
-        while True:
-            try:
-                value, end = json.JSONDecoder().raw_decode(self.text, self.at)
-            except json.JSONDecodeError as error:
-                # An element cut by the end of the buffer fails near that end, or as an unterminated string; an error
-                # anywhere else is final.
-                if error.pos < len(self.text) - TOKEN and not error.msg.startswith("Unterminated"):
-                    raise
-                if len(self.text) - self.at > LONGEST:
-                    raise ValueError(f"an element {_too_long()}") from None
-                if not self.more():
-                    raise
-                continue
-            size = end - self.at
-            # A number at the end of the buffer may continue after it: 1, 1., 1e+.
-            if end + TOKEN < len(self.text) or not self.more():
-                break
-        text = self.text[self.at : self.at + size]
+def _refuse(path: Path, head: bytes, compression: str | None) -> None:
+    """UserError for a format that cannot be read, with its name and what to do."""
+    if compression and head.startswith((PARQUET, ARROW, ARROW_STREAM)):
+        raise UserError(f"{path} is a Parquet or Arrow file compressed by {compression}; decompress it first.")
+    if head[TAR[0] :].startswith(TAR[1]):
+        raise UserError(f"{path} is a tar archive; unpack it first: tar xf.")
+    if head.startswith(ZIP):
         try:
-            if len(text.encode()) > LONGEST:
-                raise ValueError(f"an element {_too_long()}")
-        except UnicodeEncodeError:
-            raise ValueError("an element holds bytes that are not UTF-8") from None
-        self.line += text.count("\n")
-        self.at += size
-        return text, value
+            names = zipfile.ZipFile(path).namelist()
+        except Exception:  # whatever a damaged archive makes the library raise
+            names = []
+        if "xl/workbook.xml" in names:
+            raise UserError(f"{path} is an Excel workbook; save the sheet as CSV in UTF-8.")
+        raise UserError(f"{path} is a ZIP archive ({', '.join(names[:3]) or 'damaged'}); unpack it first: unzip.")
+    for magic, what in OTHERS.items():
+        if head.lower().startswith(magic):
+            raise UserError(f"{path} {what}.")
 
 
-def _too_long() -> str:
-    return f"is longer than {LONGEST / 2**20:.0f} MiB"
+@contextmanager
+def _decompressed(path: Path) -> Iterator[tuple[io.BufferedIOBase, str | None]]:
+    """The file's bytes, and what they were compressed by."""
+    with path.open("rb") as raw:
+        head = raw.read(8)
+        raw.seek(0)
+        kind, name = next((found for magic, found in COMPRESSED.items() if head.startswith(magic)), (None, None))
+        try:
+            yield kind(fileobj=raw) if name == "gzip" else kind(raw) if kind else raw, name
+        except DAMAGED as error:
+            raise UserError(f"{path} is a {name} file that is cut short or damaged ({error}).") from None
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[io.BufferedIOBase]:
+    """The file in UTF-8, after its byte order mark."""
+    with _decompressed(path) as (file, _):
+        head = file.read(4)
+        encoding = json.detect_encoding(head)
+        file.seek(len(codecs.BOM_UTF8) if encoding == "utf-8-sig" else 0)
+        yield file if encoding.startswith("utf-8") else io.BufferedReader(_InUTF8(file, encoding))
+
+
+class _InUTF8(io.RawIOBase):
+    """A text in another encoding, read as UTF-8."""
+
+    def __init__(self, file: io.BufferedIOBase, encoding: str) -> None:
+        self.file, self.decoder, self.ready = file, codecs.getincrementaldecoder(encoding)(), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        while not self.ready:
+            chunk = self.file.read(CHUNK)
+            self.ready = self.decoder.decode(chunk, final=not chunk).removeprefix("\ufeff").encode()
+            if not chunk:
+                break
+        size = min(len(buffer), len(self.ready))
+        buffer[:size], self.ready = self.ready[:size], self.ready[size:]
+        return size

@@ -1,21 +1,20 @@
 """Read data sets from Hugging Face's hub: `hf:owner/name[:config][:split]`."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from minigpt.errors import UserError
-from minigpt.text.files import Row
+from minigpt.text.json_rows import Row
+from minigpt.text.table_rows import numbered
 
 PREFIX = "hf:"
 
 
 def read_hub_rows(name: str) -> Iterator[Row]:
     """Every row of the split, by number. UserError if the data set, configuration or split does not exist."""
-    for number, row in enumerate(_load(name), start=1):
-        yield Row(f"{name}, row {number}", json.dumps(row, ensure_ascii=False, default=str), row)
+    return numbered(name, _load(name))
 
 
 def hub_sha256(name: str) -> str:

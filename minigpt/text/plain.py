@@ -10,8 +10,9 @@ from pathlib import Path
 from minigpt.errors import UserError
 from minigpt.reading import sha256
 from minigpt.text.files import GZIP, read_rows
+from minigpt.text.formats import FORMATS
 from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
-from minigpt.text.records import FORMATS, BadRow
+from minigpt.text.records import BadRow
 
 SUFFIXES = (".txt", ".text", ".md")  # of a file that is plain text, before .gz
 CHUNK = 2**20  # bytes read at a time

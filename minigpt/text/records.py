@@ -1,4 +1,4 @@
-"""Read conversations from files and hub data sets, in five formats."""
+"""Read conversations from files and hub data sets."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,15 @@ from pathlib import Path
 
 from minigpt.errors import UserError
 from minigpt.reading import sha256
+from minigpt.text.columns import is_null
 from minigpt.text.files import read_rows
+from minigpt.text.formats import read_row
 from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
-from minigpt.text.template import Message, turns
+from minigpt.text.template import Message, is_supervised
 
 BUILTIN = Path(__file__).parent / "builtin"
 BUILTIN_NAME = "builtin"
 MOST_SHOWN = 10  # bad rows named in one error
-SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}  # and the names that other files use
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,17 @@ class Conversation:
     messages: list[Message]
     source: str
     kind: str = "all"
+
+    @property
+    def asked(self) -> list[Message]:
+        """The messages before the last answer that is trained on: what a model is asked to continue."""
+        answers = [i for i, message in enumerate(self.messages) if is_supervised(message)]
+        return self.messages[: answers[-1]] if answers else self.messages[:-1]
+
+    @property
+    def answer(self) -> str:
+        """The last answer that is trained on; later ones, of weight 0, are no reference."""
+        return self.messages[len(self.asked)]["content"]
 
 
 @dataclass(frozen=True)
@@ -40,59 +52,6 @@ def refuse(bad: Sequence[BadRow], advice: str = "") -> None:
         named = [f"{row.source}: {row.reason}" for row in bad[:MOST_SHOWN]]
         more = [f"... and {len(bad) - MOST_SHOWN} more."] * (len(bad) > MOST_SHOWN)
         raise UserError("\n".join(named + more + [advice] * bool(advice)))
-
-
-def _from_messages(row: dict) -> list[dict]:  # not yet checked: `read_row` does that
-    return _messages(row, "messages", "role", "content")
-
-
-def _from_sharegpt(row: dict) -> list[dict]:
-    messages = _messages(row, "conversations", "from", "value")
-    return [{**m, "role": SHAREGPT_ROLES.get(str(m["role"]), m["role"])} for m in messages]
-
-
-def _from_alpaca(row: dict) -> list[Message]:
-    instruction, answer = _text(row, "instruction"), _text(row, "output")
-    context = "" if row.get("input") is None else _text(row, "input")
-    return _one_turn(f"{instruction}\n\n{context}" if context else instruction, answer)  # I, and X if given
-
-
-def _from_completion(row: dict) -> list[dict]:
-    """Two texts, or two lists of messages, the second continuing the first."""
-    if isinstance(row["prompt"], list):
-        return _messages(row, "prompt", "role", "content") + _messages(row, "completion", "role", "content")
-    return _one_turn(_text(row, "prompt"), _text(row, "completion"))
-
-
-def _from_question(row: dict) -> list[Message]:
-    return _one_turn(_text(row, "question"), _text(row, "answer"))
-
-
-# The keys that identify a format, and how to read it. Other keys are allowed; of those only "kind" is read.
-FORMATS = {
-    ("messages",): _from_messages,
-    ("conversations",): _from_sharegpt,
-    ("instruction", "output"): _from_alpaca,
-    ("prompt", "completion"): _from_completion,
-    ("question", "answer"): _from_question,
-}
-
-
-def read_row(row: object) -> list[Message]:
-    """The conversation in one JSON object, whose keys identify the format. UserError if it is not a conversation."""
-    if not isinstance(row, dict):
-        raise UserError("is not a JSON object.")
-    for keys, read in FORMATS.items():
-        if all(key in row for key in keys):
-            messages = read(row)
-            turns(messages)
-            if messages[-1]["role"] != "assistant":
-                raise UserError(
-                    '"messages" ends with a user turn; a training conversation must end with the assistant.'
-                )
-            return messages
-    known = "; ".join(" and ".join(f'"{key}"' for key in keys) for keys in FORMATS)
-    raise UserError(f"has the keys {', '.join(map(repr, row)) or 'of an empty object'}; expected are {known}.")
 
 
 def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = None) -> list[Conversation]:
@@ -113,10 +72,11 @@ def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = N
                 if row.error:
                     raise UserError(row.error)
                 messages = read_row(row.value)
-                kind = "all" if row.value.get("kind") is None else str(row.value["kind"])
-                conversations.append(Conversation(messages, row.source, kind))  # eq 11.1
+                conversations.append(Conversation(messages, row.source, _kind(row.value)))  # eq 11.1
             except UserError as error:
                 found.append(BadRow(row.source, str(error), row.text))
+            except RecursionError:
+                found.append(BadRow(row.source, "is nested too deeply.", row.text))
         if row is None:
             raise UserError(f"{name} has no rows.")
     if bad is None:
@@ -124,6 +84,12 @@ def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = N
     else:
         bad += found
     return conversations
+
+
+def _kind(row: object) -> str:
+    """A row's kind of task as text that can be printed; one that no UTF-8 can say has question marks in it."""
+    kind = row.get("kind") if isinstance(row, dict) else None
+    return "all" if is_null(kind) else str(kind).encode(errors="replace").decode()
 
 
 def data_sha256(name: str | Path) -> str:
@@ -148,21 +114,3 @@ def repeated(rows: Iterable[Conversation], known: Iterable[Conversation]) -> lis
 
 def key(conversation: Conversation) -> tuple[tuple[str, str], ...]:
     return tuple((message["role"], message["content"]) for message in conversation.messages)
-
-
-def _text(row: dict, key: str) -> str:
-    value = row[key]
-    if not isinstance(value, str):
-        raise UserError(f'"{key}" is not text.')
-    return value
-
-
-def _messages(row: dict, key: str, role: str, content: str) -> list[dict]:
-    value = row[key]
-    if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
-        raise UserError(f'"{key}" must be a list of {{"{role}", "{content}"}}.')
-    return [{"role": m.get(role), "content": m.get(content)} for m in value]
-
-
-def _one_turn(user: str, assistant: str) -> list[Message]:
-    return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]

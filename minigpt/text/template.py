@@ -4,19 +4,31 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from minigpt.errors import UserError
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer, read_note
 
-Message = dict[str, str]
 ROLES = ("system", "user", "assistant")
+JOINT = "\n\n"  # between an instruction and its input, where a template has no heading for the input
 
 
-def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | None]]]:
+class Message(TypedDict):
+    """What one role says. An answer of weight 0 is context only; `input` is the end of a user's content that Alpaca
+    calls X: the content is the instruction, JOINT and the input, or the input alone."""
+
+    role: str
+    content: str
+    weight: NotRequired[int]
+    input: NotRequired[str]
+
+
+def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[Message, Message | None]]]:
     """C = (s, u_1, a_1, ..., u_T, a_T) (document A 3.2): the system's text and the pairs; a missing a_T is None.
 
     UserError, naming the message, for anything else: an unknown role, a system message that is not the first, two
-    consecutive turns of one role, an assistant first, empty text, a lone surrogate, or no user at all.
+    consecutive turns of one role, an assistant first, empty text, a lone surrogate, a weight other than 0 or 1, an
+    input that is not the end of the content, or no user at all.
     """
     for i, message in enumerate(messages):
         role, content = message.get("role"), message.get("content")
@@ -30,6 +42,10 @@ def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | N
             content.encode()
         except UnicodeEncodeError:
             raise UserError(f"message {i + 1} ({role}) holds a lone surrogate, which is half of a character.") from None
+        if message.get("weight", 1) not in (0, 1):
+            raise UserError(f"message {i + 1} ({role}) has the weight {message['weight']!r}; it can be 0 or 1.")
+        if not (isinstance(message.get("input", ""), str) and content.endswith(message.get("input", ""))):
+            raise UserError(f"message {i + 1} ({role}) has an input that is not the end of its content.")
         if role == "system" and i:
             raise UserError(f"message {i + 1} is a system message; only the first message may be one.")
     system = messages[0]["content"] if messages and messages[0]["role"] == "system" else None
@@ -41,9 +57,13 @@ def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[str, str | N
     for first, second in pairwise(rest):
         if first["role"] == second["role"]:
             raise UserError(f"there are two consecutive {first['role']} turns.")
-    texts = [message["content"] for message in rest]
-    answers = texts[1::2] + [None] * (len(texts) % 2)
-    return system, list(zip(texts[::2], answers, strict=True))  # eq 12.1
+    answers = [*rest[1::2], *[None] * (len(rest) % 2)]
+    return system, list(zip(rest[::2], answers, strict=True))  # eq 12.1
+
+
+def is_supervised(message: Message) -> bool:
+    """Whether this is an answer to be trained on, as all are but those of weight 0."""
+    return message["role"] == "assistant" and message.get("weight", 1) != 0
 
 
 def without_oldest_turn(messages: Sequence[Message]) -> list[Message] | None:
@@ -67,8 +87,11 @@ class Template:
         self.end = tokenizer.control["<|endoftext|>"]
         self.after_end: list[int] = []  # ids after the end of a response, never supervised
 
-    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
-        """The ids between the previous turn's end and the start of this turn's response."""
+    def encode_user_turn(self, system: str | None, user: str, first: bool, context: str = "") -> list[int]:
+        """The ids between the previous turn's end and the start of this turn's response.
+
+        `context` is the end of the user's text that is the instruction's input, for a template that separates the two.
+        """
         raise NotImplementedError
 
     def check(self, tokens: int) -> None:
@@ -80,7 +103,10 @@ class Template:
             )
 
     def encode(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
-        """The ids, and for each whether it is supervised: every response's tokens with its end, and nothing else."""
+        """The ids, and for each whether it is supervised: every response's tokens with its end, and nothing else.
+
+        A response of weight 0 is not supervised. UserError for messages that are not a conversation, see `turns`.
+        """
         ids, supervised = self._lay_out(messages)
         if messages[-1]["role"] != "assistant":
             raise UserError("the conversation ends with a user turn; one to train on must end with the assistant.")
@@ -98,12 +124,14 @@ class Template:
         ids: list[int] = []
         supervised: list[bool] = []
         for i, (user, answer) in enumerate(pairs):
-            parts = [(self.encode_user_turn(None if i else system, user, first=i == 0), False)]
+            asked = self.encode_user_turn(None if i else system, user["content"], i == 0, user.get("input", ""))
+            parts = [(asked, False)]
             if answer is not None:
-                parts += [(self.tokenizer.encode(answer) + [self.end], True), (self.after_end, False)]
-            for part, is_supervised in parts:
+                response = self.tokenizer.encode(answer["content"]) + [self.end]
+                parts += [(response, is_supervised(answer)), (self.after_end, False)]
+            for part, trained_on in parts:
                 ids += part
-                supervised += [is_supervised] * len(part)
+                supervised += [trained_on] * len(part)
         return ids, supervised
 
 
@@ -117,7 +145,7 @@ class ChatML(Template):
         self.end = tokenizer.control["<|im_end|>"]
         self.after_end = tokenizer.encode("\n")
 
-    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
+    def encode_user_turn(self, system: str | None, user: str, first: bool, context: str = "") -> list[int]:
         before = [] if system is None else self._header("system") + self._closed(system)
         return before + self._header("user") + self._closed(user) + self._header("assistant")
 
@@ -149,22 +177,32 @@ class Documents(Template):
 
     name = "documents"
 
-    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
+    def encode_user_turn(self, system: str | None, user: str, first: bool, context: str = "") -> list[int]:
         instruction = user if system is None else f"{system}\n{user}"
         return [self.end] * first + self.tokenizer.encode(instruction) + [self.tokenizer.control["<|sep|>"]]  # eq 11.2
 
 
 class Alpaca(Template):
-    """Stanford Alpaca's headings (tatsu-lab/stanford_alpaca, train.py); a system message replaces the preamble."""
+    """Stanford Alpaca's headings (tatsu-lab/stanford_alpaca, train.py), with one for the input of a row that has one.
+
+    A system message replaces the preamble; later turns have none.
+    """
 
     name = "alpaca"
     PREAMBLE = (
         "Below is an instruction that describes a task. Write a response that appropriately completes the request."
     )
+    PREAMBLE_WITH_INPUT = (
+        "Below is an instruction that describes a task, paired with an input that provides further context. "
+        "Write a response that appropriately completes the request."
+    )
 
-    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
-        opening = (system or self.PREAMBLE) if first else ""
-        return self.tokenizer.encode(f"{opening}\n\n### Instruction:\n{user}\n\n### Response:\n")
+    def encode_user_turn(self, system: str | None, user: str, first: bool, context: str = "") -> list[int]:
+        preamble = self.PREAMBLE_WITH_INPUT if context else self.PREAMBLE
+        opening = (system or preamble) if first else ""
+        instruction = user.removesuffix(context).removesuffix(JOINT) if context else user
+        heading = f"\n\n### Input:\n{context}" if context else ""
+        return self.tokenizer.encode(f"{opening}\n\n### Instruction:\n{instruction}{heading}\n\n### Response:\n")
 
 
 class Plain(Template):
@@ -180,7 +218,7 @@ class Plain(Template):
         super().__init__(tokenizer)
         [self.end] = tokenizer.encode("\n")
 
-    def encode_user_turn(self, system: str | None, user: str, first: bool) -> list[int]:
+    def encode_user_turn(self, system: str | None, user: str, first: bool, context: str = "") -> list[int]:
         lines = user if system is None else f"{system}\n{user}"
         return [self.tokenizer.control["<|endoftext|>"]] * first + self.tokenizer.encode(f"{lines}\n")
 

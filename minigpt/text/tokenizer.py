@@ -2,7 +2,9 @@
 
 import codecs
 import json
+import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import tiktoken
@@ -22,6 +24,8 @@ GPT2_FILES = {
     "merges.txt": ("vocab.bpe", VOCABULARY["merges.txt"]),
 }
 GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+WHITE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{2,}")  # the pattern's \s
+LONGEST_WHITE = 2**16  # characters: `\s+(?!\S)` overflows tiktoken's stack at a million
 
 
 class Tokenizer:
@@ -100,7 +104,7 @@ class GPT2Tokenizer(Tokenizer):
 
     def __init__(self, vocab: bytes, merges: bytes, where: str) -> None:
         self._files = {"vocab.json": vocab, "merges.txt": merges}
-        ranks = _ranks(vocab, merges, where)
+        ranks = self._ranks = _ranks(vocab, merges, where)
         self.control = {token: len(ranks) + i for i, token in enumerate(CONTROL)}
         self._names = {i: token.encode() for token, i in self.control.items()}
         self._pairs = tiktoken.Encoding("gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens={})
@@ -111,8 +115,23 @@ class GPT2Tokenizer(Tokenizer):
     def files(self) -> dict[str, bytes]:
         return self._files
 
+    @cached_property
+    def _white(self) -> tiktoken.Encoding:
+        """The same byte pairs for text that is white space only, all of it one word."""
+        return tiktoken.Encoding("white", pat_str=r"\s+", mergeable_ranks=self._ranks, special_tokens={})
+
     def _encode(self, data: bytes, text: str) -> list[int]:
-        return self._pairs.encode_ordinary(text)
+        """The ids of the whole text, also where a run of white space is too long for the pattern: no word has white
+        space after its first character, so such a run is one word, except that its last character begins the next."""
+        ids: list[int] = []
+        start = 0
+        for run in WHITE.finditer(text) if len(text) > LONGEST_WHITE else ():
+            if run.end() - run.start() > LONGEST_WHITE:
+                end = run.end() - (run.end() < len(text))
+                ids += self._pairs.encode_ordinary(text[start : run.start()])
+                ids += self._white.encode_ordinary(text[run.start() : end])
+                start = end
+        return ids + self._pairs.encode_ordinary(text[start:])
 
 
 def load_tokenizer(name: str | Path, weights: Path = Path("weights")) -> Tokenizer:

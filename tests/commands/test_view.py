@@ -291,6 +291,31 @@ def test_chatml_text_holds_every_message_word_for_word(cli, tmp_path):
     assert "Chào bạn 🙂!" in lines[1].decode()
 
 
+WEIGHTED = said("q", "no", "try", "yes")
+WEIGHTED[1]["weight"] = 0
+
+
+def test_an_answer_of_weight_0_is_shown_as_context(cli, tmp_path):
+    path = write(tmp_path / "d.jsonl", WEIGHTED)
+    whole = len(ChatML(ByteTokenizer()).encode(WEIGHTED)[0])
+    for option, shown, count in ((), "no<|im_end|>", 4), (("--supervise", "all"), "]]no<|im_end|>[[", whole - 3):
+        outcome = cli("view", "--data", path, "--rows", "1", *option)
+        assert outcome.status == 0
+        assert shown in outcome.out
+        assert outcome.out.count("[[no") == 0
+        assert f"trained on: {count} tokens" in outcome.out
+
+
+def test_an_answer_of_weight_0_is_not_converted_to_text_that_cannot_say_so(cli, tmp_path):
+    path, out = write(tmp_path / "d.jsonl", said("a", "b"), WEIGHTED), tmp_path / "out.jsonl"
+    outcome = cli("view", "--data", path, "--to-chatml", out)
+    assert (outcome.status, outcome.out, out.exists()) == (2, "", False)
+    assert outcome.err.startswith(f"view: {path}, line 2: an answer has the weight 0, which text cannot say.")
+    outcome = cli("view", "--data", path, "--to-chatml", out, "--skip-bad")
+    assert "1 conversations as ChatML text" in outcome.out
+    assert f"1 bad rows left out, the first {path}, line 2: an answer has the weight 0" in outcome.out
+
+
 def test_an_existing_file_is_never_overwritten(cli, conversation, tmp_path):
     before = conversation.read_bytes()
     outcome = cli("view", "--data", conversation, "--to-chatml", conversation)

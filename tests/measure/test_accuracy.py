@@ -4,7 +4,7 @@ import pytest
 
 from minigpt import GPT, generate
 from minigpt.errors import UserError
-from minigpt.measure.accuracy import Accuracy, answer, exact_match
+from minigpt.measure.accuracy import Accuracy, answer, exact_match, wanted
 from minigpt.text.records import Conversation
 from minigpt.text.template import Documents, Message
 from minigpt.text.tokenizer import ByteTokenizer
@@ -58,6 +58,14 @@ def test_the_last_answer_of_a_conversation_counts() -> None:
     row = Conversation(answered("a", "first").messages + answered("b", "second").messages, "d.jsonl, line 1")
     assert exact_match([row], ["second"]).overall == 1.0
     assert exact_match([row], ["first"]).overall == 0.0
+
+
+def test_the_reference_is_the_last_answer_that_is_trained_on() -> None:
+    row = answered("q", "right")
+    later = [{"role": "user", "content": "sure?"}, {"role": "assistant", "content": "no", "weight": 0}]
+    row = Conversation([*row.messages, *later], "row 1")
+    assert wanted(row) == "right"
+    assert exact_match([row], ["right"]).overall == 1.0
 
 
 def test_kinds_are_counted_each_and_together() -> None:

@@ -179,3 +179,45 @@ def test_lengths_are_of_the_texts_alone_row_by_row() -> None:
     assert (counted.prompt, counted.response) == ([3, 3 + 1 + 4], [2, 3 + 1])
     assert counted.totals == (3 + 8, 2 + 4)
     assert lengths([], ByteTokenizer()).totals == (0, 0)
+
+
+def weighted(*weights: int, texts: str = "abcdef") -> Conversation:
+    """As many turns as weights, one letter a message."""
+    row = conversation(*texts[: 2 * len(weights)])
+    for i, weight in enumerate(weights):
+        if not weight:
+            row.messages[2 * i + 1]["weight"] = 0
+    return row
+
+
+@pytest.mark.parametrize("template", [DOCUMENTS, CHATML], ids=lambda template: template.name)
+def test_supervising_all_leaves_out_answers_of_weight_0(template: Documents | ChatML) -> None:
+    """They were marked as answers not to be learned, in pretraining either."""
+    row = weighted(0, 1, 0)
+    _, supervised = template.encode(row.messages)
+    _, responses = template.encode(weighted(1, 1, 1).messages)
+    expected = [mine or not any_response for mine, any_response in zip(supervised, responses, strict=True)]
+    encoded = encode_within([row], template, 999, supervise="all")
+    assert encoded.examples[0].supervised == expected
+    assert encode_within([row], template, 999).examples[0].supervise_all().supervised == expected
+    assert expected.count(False) == responses.count(True) * 2 // 3
+
+
+def test_turns_after_the_last_supervised_response_go_before_any_other() -> None:
+    """They teach nothing; a turn that does may not be dropped for them."""
+    row = weighted(1, 1, 0)
+    whole = len(DOCUMENTS.encode(row.messages)[0])
+    needed = len(DOCUMENTS.encode(row.messages[:4])[0])
+    for t_max in range(needed, whole):
+        encoded = encode_within([row], DOCUMENTS, t_max)
+        assert encoded.examples[0].ids == DOCUMENTS.encode(row.messages[:4])[0]
+        assert (encoded.conversations[0].messages, str(encoded)) == (row.messages[:4], "all fit")
+    assert encode_within([row], DOCUMENTS, needed - 1).turns_dropped == 1
+
+
+def test_the_only_answer_that_is_trained_on_is_cut_rather_than_dropped() -> None:
+    row = weighted(1, 0, 0, texts=["a", "xyz", "c", "d", "e", "f"])
+    encoded = encode_within([row], DOCUMENTS, 5)
+    assert encoded.examples[0].ids == DOCUMENTS.encode(row.messages)[0][:5]
+    assert encoded.examples[0].supervised == [False, False, False, True, True]
+    assert str(encoded) == "0 oldest turns dropped, 1 responses cut at the end"

@@ -126,6 +126,30 @@ def test_bad_rows_are_listed_by_their_number_with_what_they_say(folder: Path) ->
         read_conversations(["hf:a/b"])
 
 
+def test_rows_of_several_formats_in_one_table_are_each_read_as_what_they_are(folder: Path) -> None:
+    """Every row has the columns of all of them, null where they are not its own."""
+    messages = [{"role": "user", "content": "u", "weight": None}, {"role": "assistant", "content": "a", "weight": 1}]
+    empty = {"messages": None, "prompt": None, "completion": None, "system": None, "history": None}
+    rows = [
+        {**empty, "messages": messages, "system": "s"},
+        {**empty, "prompt": "p", "completion": "c", "history": [["q", "b"]]},
+        {**empty},
+        {**empty, "messages": [{**messages[0]}, {**messages[1], "weight": 0}], "prompt": "p", "completion": "c"},
+    ]
+    lay_out(folder, "a/b", {"main": {"train": rows}})
+    bad: list[BadRow] = []
+    read = read_conversations(["hf:a/b"], bad)
+    assert [[message["content"] for message in row.messages] for row in read] == [["s", "u", "a"], ["q", "b", "p", "c"]]
+    assert [(row.source, row.reason) for row in bad] == [
+        ("hf:a/b, row 3", 'holds no conversation: "messages", "prompt", "completion" are null.'),
+        (
+            "hf:a/b, row 4",
+            'has "prompt", which would change what is said or trained on, and cannot be used here; '
+            "remove it, or write what it says into the messages.",
+        ),
+    ]
+
+
 @pytest.mark.usefixtures("gsm8k")
 @pytest.mark.parametrize("rest", ["", ":test", ":nope", ":nope:test"])
 def test_several_configurations_and_none_of_them_named_is_refused_with_their_names(rest: str) -> None:

@@ -33,6 +33,12 @@ def turn(user: str, assistant: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
 
 
+def with_input(user: str, context: str, assistant: str) -> list[dict[str, str]]:
+    """A turn whose user's text ends with the instruction's input."""
+    first, second = turn(user, assistant)
+    return [{**first, "input": context}, second]
+
+
 def system(text: str) -> dict[str, str]:
     return {"role": "system", "content": text}
 
@@ -45,7 +51,7 @@ def shared(*said: tuple[object, object]) -> dict[str, list]:
 @pytest.mark.parametrize(
     ("row", "messages"),
     [
-        ({"instruction": "I", "input": "X", "output": "Y"}, turn("I\n\nX", "Y")),
+        ({"instruction": "I", "input": "X", "output": "Y"}, with_input("I\n\nX", "X", "Y")),
         ({"instruction": "I", "input": "", "output": "Y"}, turn("I", "Y")),
         ({"instruction": "I", "output": "Y"}, turn("I", "Y")),
         ({"prompt": "P", "completion": "C"}, turn("P", "C")),
@@ -92,7 +98,7 @@ def test_each_format_is_recognized_by_its_keys(row: dict, messages: list[dict[st
         ({"messages": "hi"}, '"messages" must be a list'),
         ({"messages": ["hi"]}, '"messages" must be a list'),
         ({"messages": []}, "there is no user turn"),
-        ({"messages": [{"from": "human", "value": "u"}]}, "message 1 has the role None"),
+        ({"messages": [{"who": "human", "value": "u"}]}, "message 1 has the role None"),
         ({"messages": [{"role": [], "content": "u"}]}, r"message 1 has the role \[\]"),
         ({"messages": [{"role": "user", "content": ["u"]}]}, r"message 1 \(user\) has content that is not text"),
         (
@@ -115,8 +121,8 @@ def test_each_format_is_recognized_by_its_keys(row: dict, messages: list[dict[st
         (shared(("human", "u"), ("gpt", "a"), ("human", "v")), "ends with a user turn"),
         (shared(("human", "u"), ("system", "s"), ("gpt", "a")), "message 2 is a system message"),
         (shared(), "there is no user turn"),
-        ({"conversations": "hi"}, r'"conversations" must be a list of \{"from", "value"\}'),
-        ({"conversations": turn("u", "a")}, "message 1 has the role None"),
+        ({"conversations": "hi"}, r'"conversations" must be a list of \{"role", "content"\}'),
+        ({"conversations": [{"text": "u"}]}, "message 1 has the role None"),
         ({"prompt": turn("u", "a")[:1], "completion": "a"}, '"completion" must be a list'),
         ({"prompt": "u", "completion": turn("u", "a")[1:]}, '"completion" is not text'),
         ({"prompt": turn("u", "a"), "completion": turn("v", "b")[:1]}, "ends with a user turn"),
@@ -273,8 +279,8 @@ def test_alpaca_comes_as_an_array_too(tmp_path: Path, indent: int | None, zipped
     lines = [2, 7, 11, 16] if indent else [1, 1, 1, 1]
     assert [row.messages for row in read] == [
         turn("I0", "đáp\u2028"),
-        turn("I1\n\nX", "đáp\u2028"),
-        turn("I2\n\nXX", "đáp\u2028"),
+        with_input("I1\n\nX", "X", "đáp\u2028"),
+        with_input("I2\n\nXX", "XX", "đáp\u2028"),
     ]
     assert [row.source for row in read] == [f"{path}, line {lines[i]}" for i in (0, 2, 3)]
     assert [(row.source, row.reason) for row in bad] == [
@@ -319,3 +325,30 @@ def test_a_files_checksum_changes_with_a_byte(tmp_path: Path) -> None:
     assert data_sha256(str(path)) == before
     write(path, {**GOOD, "kind": "x"})
     assert data_sha256(path) != before
+
+
+def test_what_is_asked_and_wanted_is_the_last_answer_that_is_trained_on() -> None:
+    """One of weight 0 is no reference; what comes before it stays."""
+    first, second = turn("u", "a"), turn("v", "b")
+    off = [second[0], {**second[1], "weight": 0}]
+    for messages, asked, answer in (
+        (first + second, [*first, second[0]], "b"),
+        (first + off, first[:1], "a"),
+        (off + first, [*off, first[0]], "a"),
+        ([system("s"), *off, *first, *off], [system("s"), *off, first[0]], "a"),
+    ):
+        row = Conversation(messages, "t, line 1")
+        assert (row.asked, row.answer) == (asked, answer)
+
+
+def test_a_row_that_is_nested_too_deeply_is_a_bad_one(tmp_path: Path) -> None:
+    deep = "[" * 900 + "]" * 900
+    rows = [f'{{"prompt": "P", "completion": "C", "{key}": {deep}}}' for key in ("history", "kind")]
+    bad: list[BadRow] = []
+    assert len(read_conversations([write(tmp_path / "a.jsonl", *rows, GOOD)], bad)) == 1
+    assert [row.reason for row in bad] == ["is nested too deeply."] * 2
+
+
+def test_a_kind_that_cannot_be_printed_is_made_printable(tmp_path: Path) -> None:
+    read = read_conversations([write(tmp_path / "a.jsonl", '{"prompt": "P", "completion": "C", "kind": "a\\ud800"}')])
+    assert read[0].kind == "a?"

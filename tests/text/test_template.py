@@ -3,10 +3,11 @@
 from itertools import groupby
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minigpt.errors import UserError
+from minigpt.text.formats import read_row
 from minigpt.text.template import (
     TEMPLATES,
     Alpaca,
@@ -14,6 +15,7 @@ from minigpt.text.template import (
     Documents,
     Message,
     Template,
+    is_supervised,
     load_template,
     save_template,
     template_of,
@@ -31,10 +33,13 @@ def say(role: str, content: str) -> Message:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> list[Message]:
-    """One to three turns behind a system message or none."""
+    """One to three turns behind a system message or none; some questions have an input, some answers the weight 0."""
     messages = [say("system", draw(TEXT))] if draw(st.booleans()) else []
     for _ in range(draw(st.integers(1, 3))):
-        messages += [say("user", draw(TEXT)), say("assistant", draw(TEXT))]
+        user, answer = say("user", draw(TEXT)), say("assistant", draw(TEXT))
+        if context := draw(st.just("") | TEXT):
+            user |= {"content": user["content"] + "\n\n" + context, "input": context}
+        messages += [user, answer | {"weight": 0} if draw(st.booleans()) else answer]
     return messages
 
 
@@ -58,11 +63,12 @@ def template(request: pytest.FixtureRequest) -> Template:
 @given(messages=conversations())
 @settings(max_examples=50, deadline=None)
 def test_exactly_the_responses_with_their_ends_are_supervised(template: Template, messages: list[Message]) -> None:
-    """Each supervised run begins with a response's first token and ends with the end token, middle turns too."""
+    """Each supervised run begins with a response's first token and ends with the end token, middle turns too; those of
+    weight 0 have none."""
     ids, supervised = template.encode(messages)
     assert len(ids) == len(supervised)
     spans = supervised_spans(ids, supervised)
-    tokenizer, answers = template.tokenizer, said_by("assistant", messages)
+    tokenizer, answers = template.tokenizer, [m["content"] for m in messages if is_supervised(m)]
     assert [tokenizer.decode(span) for span in spans] == [answer + END[template.name] for answer in answers]
     assert spans == [[*tokenizer.encode(answer), tokenizer.control[END[template.name]]] for answer in answers]
 
@@ -77,7 +83,7 @@ def test_every_prompt_is_a_prefix_of_the_training_ids(template: Template, messag
             prompt = template.prompt(messages[: i + 1])
             assert ids[: len(prompt)] == prompt
             assert not supervised[len(prompt) - 1]
-            assert supervised[len(prompt)]
+            assert supervised[len(prompt)] == is_supervised(messages[i + 1])
 
 
 @given(messages=conversations())
@@ -104,8 +110,13 @@ def written(name: str, messages: list[Message]) -> str:
     if name == "documents":
         said = "".join(f"{text}\n" for text in system)
         return "<|endoftext|>" + said + "".join(f"{user}<|sep|>{answer}<|endoftext|>" for user, answer in turns)
-    asked = "\n\n### Instruction:\n{}\n\n### Response:\n{}<|endoftext|>"
-    return "".join(system or [Alpaca.PREAMBLE]) + "".join(asked.format(*turn) for turn in turns)
+    contexts = [message.get("input") for message in messages if message["role"] == "user"]
+    text = system[0] if system else Alpaca.PREAMBLE_WITH_INPUT if contexts[0] else Alpaca.PREAMBLE
+    for context, (user, answer) in zip(contexts, turns, strict=True):
+        if context:
+            user = f"{user[: -len(context) - 2]}\n\n### Input:\n{context}"
+        text += f"\n\n### Instruction:\n{user}\n\n### Response:\n{answer}<|endoftext|>"
+    return text
 
 
 @given(messages=conversations())
@@ -147,6 +158,45 @@ def test_alpaca_layout_has_its_headings_and_the_system_message_in_place_of_the_p
     assert template.tokenizer.decode(template.prompt(two)) == Alpaca.PREAMBLE + asked + "Y<|endoftext|>" + asked
 
 
+# The two layouts of tatsu-lab/stanford_alpaca, train.py, as they are there; this project adds a newline at the end.
+STANFORD = {
+    True: "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:",
+    False: "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:",
+}
+
+
+@given(instruction=st.just("") | TEXT, context=st.just("") | TEXT)
+@settings(max_examples=60, deadline=None)
+def test_a_row_of_alpacas_is_laid_out_as_stanford_does(instruction: str, context: str) -> None:
+    """With and without an input, and with an empty instruction; whatever either of them says."""
+    assume(instruction.strip() or (not instruction and context.strip()))
+    row = {"instruction": instruction, "input": context, "output": "Y"}
+    template = Alpaca(ByteTokenizer())
+    expected = STANFORD[bool(context.strip())].format_map(row) + "\n"
+    assert template.tokenizer.decode(template.prompt(read_row(row)[:-1])) == expected
+
+
+def test_the_other_layouts_join_an_input_with_its_instruction() -> None:
+    row, plain = (
+        read_row({"instruction": "I", "input": "X", "output": "Y"}),
+        [say("user", "I\n\nX"), say("assistant", "Y")],
+    )
+    for template in (ChatML(ByteTokenizer()), Documents(ByteTokenizer())):
+        assert template.encode(row) == template.encode(plain)
+
+
+def test_an_input_keeps_its_heading_in_later_turns_and_under_a_system_message() -> None:
+    template = Alpaca(ByteTokenizer())
+    user = {**say("user", "I\n\nX"), "input": "X"}
+    asked = "\n\n### Instruction:\nI\n\n### Input:\nX\n\n### Response:\n"
+    two = template.prompt([say("system", "S"), user, say("assistant", "Y"), user])
+    assert template.tokenizer.decode(two) == "S" + asked + "Y<|endoftext|>" + asked
+
+
 U, A, S = say("user", "u"), say("assistant", "a"), say("system", "s")
 
 
@@ -163,6 +213,10 @@ U, A, S = say("user", "u"), say("assistant", "a"), say("system", "s")
         ([U, {"role": "assistant"}], r"message 2 \(assistant\) has content that is not text"),
         ([U, S, A], "message 2 is a system message; only the first message may be one"),
         ([S, S, U, A], "message 2 is a system message"),
+        ([U, {**A, "weight": 0.5}], r"message 2 \(assistant\) has the weight 0.5; it can be 0 or 1"),
+        ([U, {**A, "weight": "0"}], r"message 2 \(assistant\) has the weight '0'; it can be 0 or 1"),
+        ([{**U, "input": "x"}, A], r"message 1 \(user\) has an input that is not the end of its content"),
+        ([{**U, "input": 3}, A], r"message 1 \(user\) has an input that is not the end of its content"),
         ([A, U, A], "the assistant speaks before the user"),
         ([S, A], "the assistant speaks before the user"),
         ([S], "there is no user turn"),

@@ -220,3 +220,29 @@ def test_a_character_of_several_gpt_2_tokens_streams_whole(gpt2_tokenizer: Token
     shown = list(gpt2_tokenizer.pieces(iter(ids)))
     assert "".join(shown) == text
     assert not any("\ufffd" in piece for piece in shown)
+
+
+WHITE = " \n\t\r\x0b\x0c\x85\xa0\u1680\u2003\u2028\u202f\u205f\u3000"
+NEARLY_WHITE = "\x1c\x1f\u180e\u200b\ufeff"  # some are white to Python, none to GPT-2's pattern
+
+
+@given(
+    parts=st.lists(st.tuples(st.sampled_from([*WHITE, *NEARLY_WHITE, *"ab1'.é😀", "'s", " the"]), st.integers(1, 9))),
+    most=st.integers(1, 9),
+)
+@settings(max_examples=300, deadline=None)
+def test_white_space_that_is_cut_out_has_the_ids_that_it_has_in_the_whole_text(
+    gpt2_tokenizer: Tokenizer, parts: list[tuple[str, int]], most: int
+) -> None:
+    """The last character of a run begins the next word; at the end of the text it does not."""
+    text = "".join(piece * count for piece, count in parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minigpt.text.tokenizer.LONGEST_WHITE", most)
+        assert gpt2_tokenizer.encode(text) == gpt2_tokenizer._pairs.encode_ordinary(text)
+
+
+@pytest.mark.parametrize("piece", [" ", " \n", "a", "😀"], ids=repr)
+def test_a_million_of_the_same_character_are_encoded(gpt2_tokenizer: Tokenizer, piece: str) -> None:
+    """The pattern overflows tiktoken's stack there, and raises what is not even an Exception."""
+    text = "a" + piece * 1_100_000 + "b"
+    assert gpt2_tokenizer._pairs.decode(gpt2_tokenizer.encode(text)) == text
