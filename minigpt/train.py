@@ -7,8 +7,10 @@ import torch
 from tqdm import tqdm
 
 from minigpt import __version__, command
+from minigpt.cli.layout import say
 from minigpt.learn.trainer import Trainer
 from minigpt.model.gpt import GPT
+from minigpt.run.best import Best, write_model
 from minigpt.run.device import place
 from minigpt.run.options import Options, check, recipe, saved_options, with_defaults, with_device
 from minigpt.run.report import Report
@@ -18,7 +20,7 @@ from minigpt.run.start import initial_model
 from minigpt.text.corpus import PlainText
 from minigpt.text.examples import Splits
 from minigpt.text.splits import load_data
-from minigpt.text.template import load_template, save_template
+from minigpt.text.template import load_template
 
 
 def main(options: Options) -> None:
@@ -34,23 +36,25 @@ def main(options: Options) -> None:
         options = with_defaults(options, len(splits.train), t_max, tokenizer, plain=template.name is None)
         trainer = Trainer(model, splits.train, recipe(options))
         session.start(options, trainer, data)
-        print(summary(options, model, splits), f"run     {session.folder}", sep="\n")
+        say(f"{summary(options, model, splits)}\nrun     {session.folder}")
         report = Report(session.folder, trainer, splits.valid, samples_of(splits, template))
         report.before_training()
+        best = Best(session.folder, options, model, template)
         with tqdm(total=options.steps, initial=trainer.step, unit="step") as bar:
-            while session.running:
+            while session.running and not best.is_over:
                 step = trainer.train_step()  # rows -> GPT-2 -> loss -> gradients -> Adam -> parameters
                 report.step(step, bar)
-                if trainer.step % options.eval_every == 0 and trainer.step < options.steps:
-                    tqdm.write(f"step {trainer.step}: held-out loss {report.evaluate():.3f}")
+                if best.is_due(trainer.step):
+                    loss = best.consider(trainer.step, report.evaluate())
+                    tqdm.write(f"step {trainer.step}: held-out loss {loss:.3f}")
                 if trainer.step == options.steps // 2:
                     report.show_samples(f"Midway, after {trainer.step} steps")
-                if trainer.step % options.checkpoint_every == 0 or trainer.step == options.steps:
+                if trainer.step % options.checkpoint_every == 0 or trainer.step == options.steps or best.is_over:
                     session.save()
         session.end()
-        model.save_pretrained(session.folder / "model")
-        save_template(session.folder / "model", template)
+        write_model(session.folder / "model", model, template)
         report.after_training()
+        best.after_training(trainer.step)
 
 
 def summary(options: Options, model: GPT, splits: Splits) -> str:

@@ -10,7 +10,7 @@ from minigpt.run.options import SHAPE
 # What cannot change within a run: its rows, its tokens, the shape of its model.
 FIXED = ("init", "size", *SHAPE, "data", "skip_bad", "valid", "template", "tokenizer", "max_length", "seed")
 # Options that affect logging and storage only.
-FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows")
+FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows", "keep_best", "patience")
 # Options that affect rounding only.
 ROUNDING = ("device", "dtype", "math", "compile", "micro_batch_size")
 

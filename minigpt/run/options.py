@@ -19,7 +19,7 @@ DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
 SHAPE = ("n_layer", "n_head", "n_embd", "n_ctx")  # of a model from scratch, each instead of what --size says
 POSITIVE = (
     "batch_size", "micro_batch_size", "steps", "epochs", "eval_every", "checkpoint_every", "max_length", "lr",
-    "accuracy_rows", "keep", "n_layer", "n_head", "n_embd", "n_ctx", "clip",
+    "accuracy_rows", "keep", "patience", "n_layer", "n_head", "n_embd", "n_ctx", "clip",
 )  # fmt: skip
 
 
@@ -64,6 +64,10 @@ class Options:
     """How many of the last checkpoints to keep; the one before the last is a spare in case the last is corrupted."""
     eval_every: int | None = None
     """Steps between evaluations on held-out data; a fifth of the run if left out."""
+    keep_best: bool = False
+    """Also keep the weights with the lowest held-out loss, in best/ in the run's folder; model/ holds the last ones."""
+    patience: int | None = None
+    """Stop after this many evaluations in a row without a lower held-out loss; if left out, take every step."""
     steps: int | None = None
     """Optimizer steps."""
     epochs: float | None = None
@@ -124,8 +128,10 @@ def as_arguments(options: type, values: dict) -> list[str]:
         name, value = field.name.replace("_", "-"), values[field.name]
         if isinstance(value, bool):
             arguments.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            arguments += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+        elif isinstance(value, list) and not all(isinstance(one, str) for one in value):
+            arguments += [f"--{name}", *map(str, value)]
+        else:  # each bound to its option, in case it begins with a dash
+            arguments += [f"--{name}={one}" for one in (value if isinstance(value, list) else [value])]
     return arguments
 
 
