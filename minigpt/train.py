@@ -1,4 +1,4 @@
-"""`python -m minigpt.train`: data -> tokenizer -> GPT-2 -> loss -> Adam -> parameters (documents A 5, D 5).
+"""`python -m minigpt.train`: train a model: data -> tokenizer -> GPT-2 -> loss -> Adam -> parameters (A 5, D 5).
 
 `main` is that diagram, read from top to bottom.
 """
@@ -78,5 +78,10 @@ def summary(options: Options, model: GPT, splits: Splits) -> str:
     )
 
 
+def entry() -> None:
+    """`python -m minigpt.train` and `minigpt train`."""
+    command.run(Options, main, "train", saved_options, goes_on=True)
+
+
 if __name__ == "__main__":
-    command.run(Options, main, "train", saved_options)
+    entry()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from statistics import mean, median
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
 from tqdm import tqdm
 
 from minigpt import command
+from minigpt.cli.layout import say
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.run.curves import draw_lengths
@@ -45,7 +45,7 @@ class Options:
     """How many rows to show, from the first on."""
     ids: bool = False
     """Show one token per line: its position, its id, whether it is supervised, its text."""
-    color: Annotated[Literal["auto", "always", "never"], tyro.conf.arg(aliases=["--colour"])] = "auto"
+    color: Literal["auto", "always", "never"] = "auto"
     """Color supervised tokens, or bracket them if color is off; auto uses color in a terminal."""
     skip_bad: bool = False
     """Leave out unusable rows instead of stopping, and count them."""
@@ -61,7 +61,7 @@ class Options:
 SUPERVISED, CONTEXT, CONTROL, END = ("\033[1;32m", "\033[1;36m"), ("\033[39m", "\033[90m"), "\033[7m", "\033[0m"
 LEGEND = {
     True: f"{SUPERVISED[0]}supervised{END} {SUPERVISED[1]}tokens{END}, {CONTEXT[0]}context{END} {CONTEXT[1]}only{END}, "
-    f"{CONTROL}control tokens{END} reversed; two shades alternate from token to token",
+    f"{CONTROL}control tokens{END} reversed;\ntwo shades alternate from token to token",
     False: "[[supervised]], the rest is context only",
 }
 
@@ -69,7 +69,6 @@ LEGEND = {
 def main(options: Options) -> None:
     if options.rows < 0 or (options.max_length is not None and options.max_length < 1):
         raise UserError("--rows must be 0 or more, --max-length above 0.")
-    sys.stdout.reconfigure(errors="replace")  # a character that the terminal cannot encode becomes "?"
     bad: list[BadRow] = []
     names = data_names(options.data, "train")
     if any(map(is_plain_text, names)):
@@ -112,7 +111,7 @@ def show(options: Options, conversations: list[Conversation]) -> None:
     )
     for row in refused:
         print(f"{row.source}: {row.reason}", end="\n\n")
-    print(statistics(conversations, template, t_max, options))
+    say(statistics(conversations, template, t_max, options))
 
 
 def show_text(options: Options, text: PlainText) -> None:
@@ -127,7 +126,7 @@ def show_text(options: Options, text: PlainText) -> None:
     bos, lengths = tokenizer.control["<|endoftext|>"], byte_lengths(tokenizer)
     n_documents = sum(len(document_starts(source, bos)) for source in rows.stream.sources)
     n_bytes = sum(count_bytes(source, lengths) for source in rows.stream.sources)
-    print(
+    say(
         f"{n_documents:,} document{'s' * (n_documents > 1)} of plain text, {n_bytes:,} bytes; "
         f"tokens {tokenizer.name}: {n_tokens:,}, {n_bytes / n_tokens:.2f} bytes per token\n"
         f"T_max {t_max}: {len(rows):,} rows, every token supervised"
@@ -226,5 +225,10 @@ def printable(text: str) -> str:
     return "\u23ce\n".join(map(on_one_line, text.split("\n")))
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """`python -m minigpt.view` and `minigpt view`."""
     command.run(Options, main, "view")
+
+
+if __name__ == "__main__":
+    entry()
