@@ -7,6 +7,7 @@ from pathlib import Path
 
 import minigpt  # noqa: F401 - before torch: see processor.py
 from lessons.harness.grade import NOT_WRITTEN, SIGNS, all_lessons
+from minigpt.cli import streams
 
 
 def progress() -> str:
@@ -34,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m lessons", description="Says how far you are, and what is next.")
     parser.add_argument("--fix", action="store_true", help="write links, outputs, figures and the map again")
     parser.add_argument("--notebooks", metavar="DIR", type=Path, help="write every lesson as a notebook into DIR")
+    streams.prepare()
     options = parser.parse_args()
     if options.fix:
         from lessons.harness.mend import mend

@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from minigpt import command
+from minigpt.cli.layout import say
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.learn.batches import step_rows, used_length
@@ -134,14 +135,14 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
     supervised = sum(sum(row.supervised[1:]) for row in rows) / options.steps
     flops = sum(training_flops(config, used_length(row)) for row in rows) / options.steps
     print_header(options, size, config, device)
-    print(
+    say(
         f"{batch_size} rows per step, {sum(len(row.ids) for row in rows) / len(rows):.0f} tokens per row, "
         f"{supervised / batch_size:.0f} of them supervised; {options.dtype}; medians of {options.steps} steps; "
         f"{'explicit' if model.is_explicit else 'fast'} formulas"
     )
     peaks = {"minigpt": peak_memory_bytes(device), "transformers": theirs.peak if theirs else 0}
     for name, middle in seconds.items():
-        print(
+        say(
             f"  {name:<13}{middle:9.3f} s per step {supervised / middle:12,.0f} supervised tokens per second   "
             f"{flops / middle / peak:5.1%} of the {peak / 1e9:,.0f} GFLOP/s of a large matrix product   "
             f"peak memory {peaks[name] / 2**20:,.0f} MiB   last loss {losses[name][-1]:.4f}"
@@ -178,7 +179,7 @@ def bench_generation(options: Options, batch_size: int, device: torch.device) ->
         seconds, texts = in_turn(ours, theirs, options.steps)
     weights, bandwidth = generation_bytes(config), read_bandwidth(device)
     print_header(options, size, config, device)
-    print(
+    say(
         f"{batch_size} prompts of {options.prompt_tokens} tokens, {options.new_tokens} new ones each, greedy, float32; "
         f"medians of {options.steps}\n"
         f"  each decoding step reads {weights / 1e6:,.0f} MB of weights, and this machine reads memory at "
@@ -186,7 +187,7 @@ def bench_generation(options: Options, batch_size: int, device: torch.device) ->
     )
     for name, middle in seconds.items():
         decoding_steps = options.new_tokens / middle
-        print(
+        say(
             f"  {name:<13}{middle:9.3f} s {batch_size * decoding_steps:12,.1f} tokens per second   "
             f"{decoding_steps * weights / bandwidth:5.1%} of the memory bandwidth"
         )
@@ -223,7 +224,7 @@ def timed(work: Callable[[], object]) -> tuple[float, object]:
 
 def print_header(options: Options, size: str, config: GPTConfig, device: torch.device) -> None:
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else f" ({torch.cuda.get_device_name()})"
-    print(
+    say(
         f"{options.mode}, size {size}, vocabulary of {config.vocab_size:,}, {config.parameter_count:,} parameters; "
         f"{device}{threads}, torch {torch.__version__}"
     )
@@ -270,5 +271,10 @@ def best_time(work: Callable[[], object], device: torch.device) -> float:
     return best
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """`python -m minigpt.bench` and `minigpt bench`."""
     command.run(Options, main, "bench")
+
+
+if __name__ == "__main__":
+    entry()

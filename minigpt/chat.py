@@ -183,8 +183,6 @@ def main(options: Options) -> None:
         )
     template.check(model.config.tokens)
     chat = Chat(model, template, options, options.system)
-    for stdio in (sys.stdin, sys.stdout):
-        stdio.reconfigure(errors="replace")
     if sys.stdin.isatty():
         at_terminal(chat)
     else:
@@ -248,5 +246,10 @@ def line_by_line(chat: Chat) -> None:
         sys.exit(2)
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """`python -m minigpt.chat` and `minigpt chat`."""
     command.run(Options, main, "chat")
+
+
+if __name__ == "__main__":
+    entry()

@@ -31,5 +31,10 @@ def main(options: Options) -> None:
     print(f"{folder}: {config.parameter_count:,} parameters, checked against the official SHA-256.")
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """`python -m minigpt.download` and `minigpt download`."""
     command.run(Options, main, "download")
+
+
+if __name__ == "__main__":
+    entry()

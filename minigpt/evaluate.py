@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from minigpt import command
+from minigpt.cli import layout
+from minigpt.cli.layout import say
 from minigpt.errors import UserError
 from minigpt.measure.accuracy import exact_match, wanted
 from minigpt.measure.evaluation import Evaluation, Figure, difference, evaluate, evaluate_text, most_frequent_answer
@@ -95,7 +97,7 @@ def main(options: Options) -> None:
         name = "untrained start" if len(folders) == 1 else f"untrained start of {folder}"
         untrained = initial_model_of(folder)
         if isinstance(untrained, str):
-            print(f"{name}: {untrained}")
+            say(f"{name}: {untrained}")
         else:
             untrained = place(untrained, model.device, options.math)
             baselines[name] = measure(options, untrained, template, name=name)
@@ -103,7 +105,7 @@ def main(options: Options) -> None:
         trivial = most_frequent_answer(rows)
         baselines[f"always {trivial.answers[0]!r}"] = trivial
     n = len(next(iter(models.values())).losses)
-    print(f"{n:,} {'windows' if text else 'conversations'}; 95% intervals in parentheses\n{table(models | baselines)}")
+    say(f"{n:,} {'windows' if text else 'conversations'}; 95% intervals in parentheses\n{table(models | baselines)}")
     report = {"rows": n, "baselines": {name: one.as_json() for name, one in baselines.items()}}
     if len(folders) == 1:
         report |= next(iter(models.values())).as_json()
@@ -121,7 +123,7 @@ def main(options: Options) -> None:
             "models": {name: one.as_json() for name, one in models.items()},
             "difference": {name: dict(zip(("value", "low", "high"), gap, strict=True)) for name, gap in gaps.items()},
         }
-        print(f"second minus first: {'; '.join(gap_in_words(name, gap) for name, gap in gaps.items())}")
+        say(f"second minus first: {'; '.join(gap_in_words(name, gap) for name, gap in gaps.items())}")
     if rows and options.answers:
         for name, one in models.items():
             print(f"{name}:\n{exact_match(rows, one.answers)}")
@@ -141,7 +143,7 @@ def measured_text(options: Options, model: GPT, template: Template, text: PlainT
         windows = f"a sliding window of {t_max} tokens that moves by {stride}"
     result = evaluate_text(model, rows[: options.limit], byte_lengths(tokenizer), options.batch_size)
     n_tokens, n_bytes = sum(count for _, count in result.losses), sum(result.n_bytes)
-    print(f"{name}: {n_tokens:,} tokens, {n_bytes:,} bytes, in {windows}")
+    say(f"{name}: {n_tokens:,} tokens, {n_bytes:,} bytes, in {windows}")
     return result
 
 
@@ -150,7 +152,7 @@ def measured(options: Options, model: GPT, template: Template, rows: list[Conver
     template.check(model.config.tokens)
     encoded = encode_within(rows, template, longest_row(options.max_length, model.config.n_ctx))
     result = evaluate(model, template, rows, encoded, options.batch_size, options.answers)
-    print(f"{name}: {sum(count for _, count in result.losses):,} supervised tokens ({encoded})")
+    say(f"{name}: {sum(count for _, count in result.losses):,} supervised tokens ({encoded})")
     return result
 
 
@@ -160,8 +162,7 @@ def table(sides: dict[str, Evaluation]) -> str:
     rows = [["", *(HEADINGS[name] for name in names)]]
     for side, found in figures.items():
         rows.append([side, *(in_words(name, found[name]) if name in found else "" for name in names)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return layout.table(rows)
 
 
 def in_words(name: str, figure: Figure) -> str:
@@ -186,13 +187,19 @@ def write(path: Path, report: dict, rows: list[Conversation], sides: dict[str, E
         row | {"predictions": {name: of_rows[i] for name, of_rows in predictions.items()}}
         for i, row in enumerate(about)
     ]
+    written = dict(encoding="utf-8", errors="backslashreplace")  # a file's name may hold bytes that are no character
     try:
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        beside.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", **written)
+        beside.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), **written)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be written: {error.strerror}.") from None
-    print(f"Figures in {path}, answers in {beside}.")
+    say(f"Figures in {path}, answers in {beside}.")
+
+
+def entry() -> None:
+    """`python -m minigpt.evaluate` and `minigpt evaluate`."""
+    command.run(Options, main, "evaluate", goes_on=True)
 
 
 if __name__ == "__main__":
-    command.run(Options, main, "evaluate")
+    entry()

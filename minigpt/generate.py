@@ -73,5 +73,10 @@ class _Callable(ModuleType):
 sys.modules[__name__].__class__ = _Callable
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """`python -m minigpt.generate` and `minigpt generate`."""
     command.run(Options, main, "generate")
+
+
+if __name__ == "__main__":
+    entry()

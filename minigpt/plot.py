@@ -21,8 +21,6 @@ class Options:
 
 
 def main(options: Options) -> None:
-    if not options.runs:
-        raise UserError("Name at least one run's folder, such as runs/builtin-tiny-1.")
     for run in options.runs:
         if not (run / "metrics.jsonl").is_file():
             raise UserError(f"{run} is not a run's folder: it has no metrics.jsonl.")
@@ -34,5 +32,10 @@ def main(options: Options) -> None:
     print(out)
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """`python -m minigpt.plot` and `minigpt plot`."""
     command.run(Options, main, "plot")
+
+
+if __name__ == "__main__":
+    entry()

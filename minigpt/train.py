@@ -1,4 +1,4 @@
-"""`python -m minigpt.train`: data -> tokenizer -> GPT-2 -> loss -> Adam -> parameters (documents A 5, D 5).
+"""`python -m minigpt.train`: train a model: data -> tokenizer -> GPT-2 -> loss -> Adam -> parameters (A 5, D 5).
 
 `main` is that diagram, read from top to bottom.
 """
@@ -7,8 +7,10 @@ import torch
 from tqdm import tqdm
 
 from minigpt import __version__, command
+from minigpt.cli.layout import say
 from minigpt.learn.trainer import Trainer
 from minigpt.model.gpt import GPT
+from minigpt.run.best import Best, write_model
 from minigpt.run.defaults import with_defaults, with_device
 from minigpt.run.device import place
 from minigpt.run.options import Options, check, recipe, saved_options
@@ -19,7 +21,6 @@ from minigpt.run.start import initial_model, initial_template, longest_row, note
 from minigpt.text.corpus import PlainText
 from minigpt.text.examples import Splits
 from minigpt.text.splits import load_data
-from minigpt.text.template import save_template
 
 
 def main(options: Options) -> None:
@@ -35,23 +36,25 @@ def main(options: Options) -> None:
         options = with_defaults(options, len(splits.train), t_max, tokenizer, template.name)
         trainer = Trainer(model, splits.train, recipe(options))
         session.start(options, trainer, data)
-        print(summary(options, model, splits), f"run     {session.folder}", sep="\n")
+        say(f"{summary(options, model, splits)}\nrun     {session.folder}")
         report = Report(session.folder, trainer, splits.valid, samples_of(splits, template))
         report.before_training()
+        best = Best(session.folder, options, model, template)
         with tqdm(total=options.steps, initial=trainer.step, unit="step") as bar:
-            while session.running:
+            while session.running and not best.is_over:
                 step = trainer.train_step()  # rows -> GPT-2 -> loss -> gradients -> Adam -> parameters
                 report.step(step, bar)
-                if trainer.step % options.eval_every == 0 and trainer.step < options.steps:
-                    tqdm.write(f"step {trainer.step}: held-out loss {report.evaluate():.3f}")
+                if best.is_due(trainer.step):
+                    loss = best.consider(trainer.step, report.evaluate())
+                    tqdm.write(f"step {trainer.step}: held-out loss {loss:.3f}")
                 if trainer.step == options.steps // 2:
                     report.show_samples(f"Midway, after {trainer.step} steps")
-                if trainer.step % options.checkpoint_every == 0 or trainer.step == options.steps:
+                if trainer.step % options.checkpoint_every == 0 or trainer.step == options.steps or best.is_over:
                     session.save()
         session.end()
-        model.save_pretrained(session.folder / "model")
-        save_template(session.folder / "model", template)
+        write_model(session.folder / "model", model, template)
         report.after_training()
+        best.after_training(trainer.step)
 
 
 def summary(options: Options, model: GPT, splits: Splits) -> str:
@@ -76,5 +79,10 @@ def summary(options: Options, model: GPT, splits: Splits) -> str:
     )
 
 
+def entry() -> None:
+    """`python -m minigpt.train` and `minigpt train`."""
+    command.run(Options, main, "train", saved_options, goes_on=True)
+
+
 if __name__ == "__main__":
-    command.run(Options, main, "train", saved_options)
+    entry()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from statistics import mean, median
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
 from tqdm import tqdm
 
 from minigpt import command
+from minigpt.cli.layout import say
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.ranges import Count, CountOrZero, check_used
@@ -46,7 +46,7 @@ class Options:
     """How many rows to show, from the first on."""
     ids: bool = False
     """Show one token per line: its position, its id, whether it is supervised, its text."""
-    color: Annotated[Literal["auto", "always", "never"], tyro.conf.arg(aliases=["--colour"])] = "auto"
+    color: Literal["auto", "always", "never"] = "auto"
     """Color supervised tokens, or bracket them if color is off; auto uses color in a terminal."""
     skip_bad: bool = False
     """Leave out unusable rows instead of stopping, and count them."""
@@ -62,7 +62,7 @@ class Options:
 SUPERVISED, CONTEXT, CONTROL, END = ("\033[1;32m", "\033[1;36m"), ("\033[39m", "\033[90m"), "\033[7m", "\033[0m"
 LEGEND = {
     True: f"{SUPERVISED[0]}supervised{END} {SUPERVISED[1]}tokens{END}, {CONTEXT[0]}context{END} {CONTEXT[1]}only{END}, "
-    f"{CONTROL}control tokens{END} reversed; two shades alternate from token to token",
+    f"{CONTROL}control tokens{END} reversed;\ntwo shades alternate from token to token",
     False: "[[supervised]], the rest is context only",
 }
 
@@ -73,7 +73,6 @@ def main(options: Options) -> None:
         shown = ("template", "tokenizer", "max_length", "supervise", "rows", "ids", "plot")
         others = ("to_text",) if options.to_chatml else ()
         check_used(options, (*shown, *others), f"with {given}, which shows nothing")
-    sys.stdout.reconfigure(errors="replace")  # a character that the terminal cannot encode becomes "?"
     bad: list[BadRow] = []
     names = data_names(options.data, "train")
     if any(map(is_plain_text, names)):
@@ -129,7 +128,7 @@ def show(options: Options, conversations: list[Conversation]) -> None:
     )
     for row in refused:
         print(f"{row.source}: {row.reason}", end="\n\n")
-    print(statistics(conversations, template, t_max, options))
+    say(statistics(conversations, template, t_max, options))
 
 
 def show_text(options: Options, text: PlainText) -> None:
@@ -145,7 +144,7 @@ def show_text(options: Options, text: PlainText) -> None:
     bos, lengths = tokenizer.control["<|endoftext|>"], byte_lengths(tokenizer)
     n_documents = sum(len(document_starts(source, bos)) for source in rows.stream.sources)
     n_bytes = sum(count_bytes(source, lengths) for source in rows.stream.sources)
-    print(
+    say(
         f"{n_documents:,} document{'s' * (n_documents > 1)} of plain text, {n_bytes:,} bytes; "
         f"tokens {tokenizer.name}: {n_tokens:,}, {n_bytes / n_tokens:.2f} bytes per token\n"
         f"T_max {t_max}: {len(rows):,} rows, every token supervised"
@@ -244,5 +243,10 @@ def printable(text: str) -> str:
     return "\u23ce\n".join(map(on_one_line, text.split("\n")))
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """`python -m minigpt.view` and `minigpt view`."""
     command.run(Options, main, "view")
+
+
+if __name__ == "__main__":
+    entry()

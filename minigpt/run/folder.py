@@ -103,7 +103,9 @@ def resume_command(run: Path, *more: str) -> str:
 def write_options(folder: Path, values: dict) -> None:
     """Write options.json: every option of the run, enough to repeat it; replaced atomically."""
     incoming = folder / "options.json.new"
-    incoming.write_text(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n"
+    # A file's name may hold bytes that are no character; JSON can say them with a backslash.
+    incoming.write_text(text, encoding="utf-8", errors="backslashreplace")
     incoming.replace(folder / "options.json")
 
 

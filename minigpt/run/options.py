@@ -69,6 +69,10 @@ class Options:
     """How many of the last checkpoints to keep; the one before the last is a spare in case the last is corrupted."""
     eval_every: Count | None = None
     """Steps between evaluations on held-out data; a fifth of the run if left out."""
+    keep_best: bool = False
+    """Also keep the weights with the lowest held-out loss, in best/ in the run's folder; model/ holds the last ones."""
+    patience: Count | None = None
+    """Stop after this many evaluations in a row without a lower held-out loss; if left out, take every step."""
     steps: Count | None = None
     """Optimizer steps."""
     epochs: Epochs | None = None
@@ -144,8 +148,10 @@ def as_arguments(options: type, values: dict) -> list[str]:
         name, value = field.name.replace("_", "-"), values[field.name]
         if isinstance(value, bool):
             arguments.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            arguments += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+        elif isinstance(value, list) and not all(isinstance(one, str) for one in value):
+            arguments += [f"--{name}", *map(str, value)]
+        else:  # each bound to its option, in case it begins with a dash
+            arguments += [f"--{name}={one}" for one in (value if isinstance(value, list) else [value])]
     return arguments
 
 

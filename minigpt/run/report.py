@@ -11,6 +11,7 @@ from statistics import median
 
 from tqdm import tqdm
 
+from minigpt.cli.layout import wrapped
 from minigpt.learn.loss import perplexity
 from minigpt.learn.trainer import StepReport, Trainer
 from minigpt.measure.accuracy import Accuracy
@@ -106,7 +107,7 @@ class Report:
     def show_samples(self, when: str) -> None:
         """Let the current model answer or continue the same few texts; print that and append it to samples.md."""
         lines, text = self.samples.show(self.trainer.model)
-        tqdm.write("\n".join([f"\n{when}:", *(f"  {line}" for line in lines)]))
+        tqdm.write(wrapped("\n".join([f"\n{when}:", *(f"  {line}" for line in lines)])))
         with (self.folder / "samples.md").open("a", encoding="utf-8") as file:
             file.write(f"## {when}\n\n{text}")
 

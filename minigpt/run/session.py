@@ -10,6 +10,7 @@ import torch
 from minigpt import __version__
 from minigpt.errors import UserError
 from minigpt.learn.trainer import NotFinite, Trainer
+from minigpt.run.best import check_not_over
 from minigpt.run.changes import Changes
 from minigpt.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from minigpt.run.curves import draw
@@ -88,6 +89,7 @@ class Session:
             raise UserError(f"{folder} has already taken {trainer.step} steps; --steps {steps} is already past.")
         if trainer.step == steps and (folder / "result.json").exists():
             raise UserError(f"{folder} is finished: it took its {steps} steps. A larger --steps continues it.")
+        check_not_over(folder, trainer.step, self.options.patience)
         (folder / "result.json").unlink(missing_ok=True)
         write_options(folder, self.changes.recorded(record, trainer.step))
 

@@ -32,7 +32,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path
         monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
         status = 0
         try:
-            command.run(module.Options, module.main, name, *([module.saved_options] if name == "train" else []))
+            module.entry()
         except SystemExit as stop:
             status = stop.code or 0
         finally:

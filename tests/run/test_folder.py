@@ -147,3 +147,11 @@ def test_a_lock_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypatch
     monkeypatch.setattr(folder_module.FileLock, "acquire", refused)
     with pytest.raises(UserError, match="lock cannot be written: Read-only file system"), Lock(tmp_path):
         pass
+
+
+def test_a_name_that_is_no_text_is_read_back_as_it_was(tmp_path: Path) -> None:
+    """A file's name is bytes; those that are no UTF-8 arrive as lone surrogates."""
+    values = {"data": ["caf\udce9.jsonl", "Đường"], "sha256": {"caf\udce9.jsonl": "0"}}
+    write_options(tmp_path, values)
+    assert read_options(tmp_path) == values
+    assert "Đường" in (tmp_path / "options.json").read_text("utf-8")
