@@ -36,6 +36,12 @@ def test_no_prompt_stands_twice_in_any_split_or_across_them(splits):
     assert [prompt for prompt, n in prompts.items() if n > 1] == []
 
 
+def test_questions_are_asked_in_american_and_in_british_spelling(splits):
+    questions = [row.messages[-2]["content"] for row in splits["train"]]
+    american, british = (sum(f" {word} " in question for question in questions) for word in ("color", "colour"))
+    assert min(american, british) > 200
+
+
 def test_every_kind_is_in_every_split_with_enough_rows_to_measure_it(splits):
     for split, least in (("train", 300), ("valid", 10), ("test", 30)):
         counts = Counter(row.kind for row in splits[split])

@@ -283,8 +283,10 @@ def splits() -> dict[str, list[dict]]:
         for split, count in PER_KIND.items():
             count = MORE.get(kind, count) if split == "train" else count
             for place, texts, answer in fresh[start : start + count]:
-                drawn[split].append((place, {"kind": kind, "messages": messages(texts, answer)}))
                 seen.add(tuple(texts))
+                if split == "train" and place[0] % 2:  # half of the questions with a word that has two spellings
+                    texts = [text.replace("colour", "color") for text in texts]
+                drawn[split].append((place, {"kind": kind, "messages": messages(texts, answer)}))
             start += count
     return {split: [row for _, row in sorted(rows, key=lambda pair: pair[0])] for split, rows in drawn.items()}
 
