@@ -158,8 +158,9 @@ def read_note(folder: Path) -> dict[str, str | None]:
     """A model folder's minigpt.json: the tokenizer and the template it was trained with; None is plain text."""
     path = folder / "minigpt.json"
     note = read_object(path, "it names the model's tokenizer and template")
-    if not isinstance(note.get("tokenizer"), str) or not isinstance(note.get("template", ""), str | None):
-        raise UserError(f'{path}: "tokenizer" and "template" are missing or not text.')
+    for key, text in (("tokenizer", str), ("template", str | None)):
+        if key not in note or not isinstance(note[key], text):
+            raise UserError(f"{path}: the key {key!r} is missing or not text.")
     return note
 
 
