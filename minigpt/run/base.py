@@ -4,8 +4,8 @@ from pathlib import Path
 
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
-from minigpt.reading import read_object
 from minigpt.run.options import SHAPE, Options
+from minigpt.text.saved import likely_template, read_note
 from minigpt.text.tokenizer import CONTROL, Tokenizer, load_tokenizer
 
 VOCABULARY_MULTIPLE = 64  # a grown vocabulary is padded to this multiple, for a GPU's matrix units
@@ -60,9 +60,6 @@ def _token_bytes(tokenizer: Tokenizer, token: int) -> bytes | None:
 
 
 def own_template(folder: Path) -> str | None:
-    """The template that a model was trained with; None if its folder does not say, or it was plain text."""
-    note = folder / "minigpt.json"
-    name = read_object(note).get("template") if note.exists() else None
-    if name is not None and not isinstance(name, str):
-        raise UserError(f"{note}: the template is not text.")
-    return name
+    """The template that a model was trained with, or that its folder's chat template looks like; None if its folder
+    does not say, or it was plain text."""
+    return read_note(folder)["template"] if (folder / "minigpt.json").exists() else likely_template(folder)
