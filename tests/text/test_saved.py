@@ -95,6 +95,17 @@ def test_auto_tokenizer_gives_the_same_ids_and_text(
     assert {name: theirs.convert_tokens_to_ids(name) for name in CONTROL} == tokenizer.control
 
 
+def test_alpaca_s_heading_for_an_input_is_there_too(
+    saved: tuple[Path, Template], theirs: PreTrainedTokenizerBase
+) -> None:
+    _, template = saved
+    for content, context in (("Add.\n\n1 và 2", "1 và 2"), ("1 and 2", "1 and 2"), ("Add: 1", "1")):
+        for before in ([], [say("system", "S")], [say("user", "a"), say("assistant", "b")]):
+            messages = [*before, {"role": "user", "content": content, "input": context}]
+            ids = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+            assert ids == template.prompt(messages)
+
+
 def test_a_typed_control_token_is_one_for_transformers_and_text_here(
     saved: tuple[Path, Template], theirs: PreTrainedTokenizerBase
 ) -> None:
