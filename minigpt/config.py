@@ -20,6 +20,8 @@ class GPTConfig:
     layer_norm_epsilon: float = 1e-5
     bos_token_id: int = 50256  # <|endoftext|>, where a text without a prompt begins
     n_padding_rows: int = 0  # rows at the end of the vocabulary that belong to no token and are never sampled
+    eos_token_id: int | tuple[int, ...] | None = None  # what ends a text or an answer; None: bos_token_id does
+    pad_token_id: int | None = None  # for other programs: padding is masked by position here
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "n_ctx", "n_embd", "n_head", "n_layer"):

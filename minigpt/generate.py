@@ -7,7 +7,7 @@ from types import ModuleType
 from minigpt import command
 from minigpt.ranges import AtOnce, Count, CountOrZero, Seed, Temperature, Text, TopP
 from minigpt.run.device import Device, Math
-from minigpt.run.start import load_model
+from minigpt.run.start import load_with_tokenizer
 from minigpt.sample.generation import generate, generate_batch, stream, tee
 from minigpt.sample.sampling import Sampling
 
@@ -43,10 +43,9 @@ def main(options: Options) -> None:
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
     if unused := sampling.unused(options.seed):
         print(f"generate: {unused}", file=sys.stderr)
-    model, template = load_model(options.model, device=options.device, math=options.math)
-    tokenizer = template.tokenizer
+    model, tokenizer = load_with_tokenizer(options.model, options.device, options.math)
     prompt = tokenizer.encode(options.prompt)
-    settings = dict(sampling=sampling, stop=(tokenizer.control["<|endoftext|>"],), seed=options.seed)
+    settings = dict(sampling=sampling, stop=tokenizer.ends, seed=options.seed)
     if options.samples == 1:
         samples = [[]]
         drawn = tee(stream(model, prompt, options.max_new_tokens, **settings), samples[0])

@@ -10,6 +10,7 @@ from minigpt import __version__, command
 from minigpt.cli.layout import say
 from minigpt.learn.trainer import Trainer
 from minigpt.model.gpt import GPT
+from minigpt.pretrained.folder import write_config
 from minigpt.run.best import Best, write_model
 from minigpt.run.defaults import with_defaults, with_device
 from minigpt.run.device import place
@@ -21,6 +22,7 @@ from minigpt.run.start import initial_model, initial_template, longest_row, note
 from minigpt.text.corpus import PlainText
 from minigpt.text.examples import Splits
 from minigpt.text.splits import load_data
+from minigpt.text.template import save_template
 
 
 def main(options: Options) -> None:
@@ -36,6 +38,8 @@ def main(options: Options) -> None:
         options = with_defaults(options, len(splits.train), t_max, tokenizer, template.name)
         trainer = Trainer(model, splits.train, recipe(options))
         session.start(options, trainer, data)
+        write_config(session.folder / "model", model.config)  # so that the last checkpoint can be used as a model
+        save_template(session.folder / "model", template)
         say(f"{summary(options, model, splits)}\nrun     {session.folder}")
         report = Report(session.folder, trainer, splits.valid, samples_of(splits, template))
         report.before_training()

@@ -121,17 +121,17 @@ class GPT(nn.Module):
 
     def check(self, ids: Int[Tensor, "B T"]) -> None:
         """Raise a clear error for what torch would reject inside an index kernel."""
-        T = ids.shape[1]
-        if T == 0:
+        if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.is_floating_point():
+            raise ValueError("GPT reads an integer tensor (B, T): torch.tensor([ids]). `generate` takes a plain list.")
+        if (T := ids.shape[1]) == 0:
             raise ValueError("There is no token to read; give at least one (<|endoftext|> starts an empty text).")
         if self.config.n_ctx < T:
             raise ValueError(f"{T} tokens do not fit into this model's context of {self.config.n_ctx}.")
         # On a GPU the comparison would wait for all queued work; its index kernel checks the bounds itself.
         if ids.device.type == "cpu" and not torch.compiler.is_compiling():
-            low, high = ids.aminmax()
-            if low < 0 or high >= self.config.vocab_size:
-                wrong = int(low if low < 0 else high)
-                raise ValueError(f"The id {wrong} is outside the vocabulary of {self.config.vocab_size} tokens.")
+            low, high, V = *ids.aminmax(), self.config.vocab_size
+            if low < 0 or high >= V:
+                raise ValueError(f"The id {int(low if low < 0 else high)} is outside the vocabulary of {V} tokens.")
 
     @property
     def device(self) -> torch.device:

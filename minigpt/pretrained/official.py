@@ -9,6 +9,7 @@ from minigpt import reading
 from minigpt.errors import UserError
 
 WEIGHTS = Path("weights")  # the official models, one folder per size
+PROJECT_WEIGHTS = Path(__file__).parents[2] / "weights"  # those of the checkout that this package is run from
 OWNER = "openai-community"  # their publisher on Hugging Face's hub
 # SHA-256 of each size's model.safetensors there: files may change on the hub, but only these are accepted.
 TENSORS = {
@@ -23,6 +24,12 @@ VOCABULARY = {
     "vocab.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
     "merges.txt": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
 }
+
+
+def places(name: str = "") -> list[Path]:
+    """Where a size is looked for: in the working directory's weights/, then in the checkout's."""
+    found = {place.resolve(): place / name for place in (PROJECT_WEIGHTS, WEIGHTS)}
+    return list(found.values())[::-1]
 
 
 def fetch(name: str, weights: Path = WEIGHTS) -> Path:

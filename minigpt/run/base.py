@@ -5,7 +5,8 @@ from pathlib import Path
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.run.options import SHAPE, Options
-from minigpt.text.tokenizer import CONTROL, Tokenizer, load_tokenizer, read_note
+from minigpt.text.saved import likely_template, read_note
+from minigpt.text.tokenizer import CONTROL, Tokenizer, load_tokenizer
 
 VOCABULARY_MULTIPLE = 64  # a grown vocabulary is padded to this multiple, for a GPU's matrix units
 
@@ -59,5 +60,6 @@ def _token_bytes(tokenizer: Tokenizer, token: int) -> bytes | None:
 
 
 def own_template(folder: Path) -> str | None:
-    """The template that a model was trained with; None if its folder does not say, or it was plain text."""
-    return read_note(folder)["template"] if (folder / "minigpt.json").exists() else None
+    """The template that a model was trained with, or that its folder's chat template looks like; None if its folder
+    does not say, or it was plain text."""
+    return read_note(folder)["template"] if (folder / "minigpt.json").exists() else likely_template(folder)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Trainer
-from minigpt.pretrained.folder import DAMAGED
+from minigpt.pretrained.folder import check_finite
+from minigpt.pretrained.tensor_files import DAMAGED
 
 INCOMING = "incoming.pt"
 
@@ -83,14 +84,17 @@ def load_checkpoint(folder: Path, trainer: Trainer) -> None:
     if not kept:
         raise UserError(f"There is no checkpoint in {folder} to resume from.")
     path = kept[-1]
+    before = f"; remove it to resume from {kept[-2]}" if len(kept) > 1 else ""
     try:
         state = torch.load(path, map_location=trainer.model.device, weights_only=True)
+        check_finite(path, state["model"])
         trainer.model.load_state_dict(state["model"])
         trainer.step = int(state["step"])
         load_moments(trainer, state["m"], state["v"])
         restore_random_state(state, trainer.model.device)
+    except UserError as error:
+        raise UserError(f"{str(error).removesuffix('.')}{before}.") from None
     except (OSError, *DAMAGED) as error:
-        before = f"; remove it to resume from {kept[-2]}" if len(kept) > 1 else ""
         raise UserError(f"{path} is not a checkpoint of this model ({type(error).__name__}){before}.") from None
 
 

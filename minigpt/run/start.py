@@ -17,7 +17,8 @@ from minigpt.run.base import VOCABULARY_MULTIPLE, check_shape, own_template, tok
 from minigpt.run.device import Device, Math, choose_device, place
 from minigpt.run.memory import check_weights
 from minigpt.run.options import DEFAULT_SIZE, DEFAULT_TEMPLATE, SHAPE, Options
-from minigpt.text.template import Template, load_template, template_of
+from minigpt.text.saved import saved_template
+from minigpt.text.template import Template, load_template
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -44,9 +45,12 @@ def initial_model(options: Options) -> tuple[Tokenizer, GPT]:
     check_shape(options, config)
     tokenizer = tokenizer_of(folder, config, None if options.tokenizer == options.init else options.tokenizer)
     model = GPT.from_pretrained(folder)
+    if not (folder / "minigpt.json").exists():  # rows that no token of this model has are not our control tokens'
+        limit_vocabulary(model, len(tokenizer) - tokenizer.appended)
     if model.config.tokens < len(tokenizer):
         grow_vocabulary(model, len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
     limit_vocabulary(model, len(tokenizer))
+    model.config = replace(model.config, bos_token_id=tokenizer.control["<|endoftext|>"])
     if dropout:
         set_dropout(model, **dropout)
     return tokenizer, model
@@ -128,18 +132,25 @@ def initial_model_of(folder: Path) -> GPT | str:
         return f"not available; {path} does not hold a run's options."
 
 
-def load_model(
-    name: str | Path, template_name: str | None = None, device: Device = "cpu", math: Math = "auto"
-) -> tuple[GPT, Template]:
-    """The model of an official size, a run or a folder, on its device, and its template with its tokenizer.
+def load_with_tokenizer(name: str | Path, device: Device = "cpu", math: Math = "auto") -> tuple[GPT, Tokenizer]:
+    """The model of an official size, a run or a folder, on its device, and its tokenizer.
 
-    The template is the one named, else the one that the model was trained with. UserError if the folder does not hold
-    a complete model, or the device is not available.
+    Of a run that is not finished it is the last checkpoint's. UserError if the folder does not hold a complete model,
+    or the device is not available.
     """
     folder = model_folder(name)
     where = choose_device(device)
-    read_config(folder)  # a folder without a model is reported as that, not by what else it lacks
-    template = template_of(folder, template_name)
     model = place(GPT.from_pretrained(folder), where, math)
-    limit_vocabulary(model, len(template.tokenizer))
-    return model, template
+    tokenizer = load_tokenizer(folder)
+    limit_vocabulary(model, len(tokenizer) - tokenizer.appended)
+    model.config = replace(model.config, bos_token_id=tokenizer.control["<|endoftext|>"])
+    return model, tokenizer
+
+
+def load_model(
+    name: str | Path, template_name: str | None = None, device: Device = "cpu", math: Math = "auto"
+) -> tuple[GPT, Template]:
+    """The model and tokenizer of `load_with_tokenizer`, with the template: the one named, else the model's own."""
+    folder = model_folder(name)
+    model, tokenizer = load_with_tokenizer(folder, device, math)
+    return model, load_template(template_name or saved_template(folder), tokenizer)

@@ -3,19 +3,21 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from minigpt.errors import UserError
 from minigpt.model.cache import Cache
 from minigpt.model.gpt import GPT
+from minigpt.sample.prompt import as_ids, as_stops, whole
 from minigpt.sample.sampling import Sampling, sample
 
 
 def generate(
     model: GPT,
-    ids: Sequence[int],
+    ids: Sequence[int] | np.ndarray | Tensor,
     max_new_tokens: int,
     *,
     temperature: float = 1.0,
@@ -28,14 +30,15 @@ def generate(
 
     It ends after `max_new_tokens`, before the first token in `stop`, or when the context is full: absolute positions
     end at n_ctx, and a sliding window would have to be read again for every token. Temperature 0 is greedy; the same
-    `seed` gives the same text on the same device. UserError for a prompt longer than n_ctx.
+    `seed` gives the same text on the same device. `ids` and `stop` may be lists, arrays or tensors. UserError for a
+    prompt longer than n_ctx, and for anything but ids.
     """
     return list(stream(model, ids, max_new_tokens, Sampling(temperature, top_k, top_p), stop, seed))
 
 
 def stream(
     model: GPT,
-    ids: Sequence[int],
+    ids: Sequence[int] | np.ndarray | Tensor,
     max_new_tokens: int,
     sampling: Sampling,
     stop: Collection[int] = (),
@@ -43,6 +46,7 @@ def stream(
 ) -> Iterator[int]:
     """Yield what `generate` returns, each id as soon as it is sampled. `Tokenizer.pieces` turns them into text."""
     [prompt], cache, generator = _prepare(model, [ids], max_new_tokens, seed)
+    stop = as_stops(stop)
     read = torch.tensor([prompt], device=model.device)
     with _evaluating(model):
         for _ in range(_most_new(model, prompt, max_new_tokens)):
@@ -99,6 +103,7 @@ def _decode(
 ) -> Iterator[dict[int, int]]:
     """Yields {prompt index: token} for the prompts still active, one decoding step at a time."""
     prompts, cache, generator = _prepare(model, prompts, max_new_tokens, seed)
+    stop = as_stops(stop)
     lengths = [len(prompt) for prompt in prompts]
     left = [_most_new(model, prompt, max_new_tokens) for prompt in prompts]  # how many tokens each may still get
     active = [i for i, n in enumerate(left) if n]  # in the order of the cache's rows: all prompts, or none
@@ -125,17 +130,21 @@ def _decode(
 
 
 def _prepare(
-    model: GPT, prompts: Sequence[Sequence[int]], max_new_tokens: int, seed: int | None
+    model: GPT, prompts: Sequence[Sequence[int] | np.ndarray | Tensor], max_new_tokens: int, seed: int | None
 ) -> tuple[list[list[int]], Cache | None, torch.Generator | None]:
     """Nonempty prompts, a cache large enough, and the random generator. UserError for what cannot be continued."""
-    if max_new_tokens < 0:
+    if not isinstance(model, nn.Module):
+        raise UserError(f"generate takes a GPT; {type(model).__name__} was given. GPT.from_pretrained loads one.")
+    if whole(max_new_tokens, "The number of new tokens") < 0:
         raise UserError(f"{max_new_tokens} new tokens were requested; it must be 0 or more.")
     n_ctx = model.config.n_ctx
-    prompts = [list(prompt) or [model.config.bos_token_id] for prompt in prompts]
+    prompts = [as_ids(prompt, model.config) for prompt in prompts]
     longest = max(map(len, prompts), default=0)
     if longest > n_ctx:
         raise UserError(f"The prompt has {longest} tokens; this model's context holds {n_ctx}.")
-    generator = None if seed is None else torch.Generator(model.device).manual_seed(seed)
+    if seed is not None and not -(2**63) <= whole(seed, "The seed") < 2**64:
+        raise UserError(f"The seed is {seed}; it must be at least -2^63 and below 2^64.")
+    generator = None if seed is None else torch.Generator(model.device).manual_seed(int(seed))
     if not prompts or not max_new_tokens:
         return prompts, None, generator
     # The last token sampled is never read, so it needs no room in the cache.

@@ -1,12 +1,16 @@
 """Sample the next token: temperature, top-k, top-p. Read with lesson 07."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from minigpt.errors import UserError
 from minigpt.ranges import Count, Temperature, TopP, check_values
+
+KINDS = {"temperature": (Real, "number"), "top_k": (Integral | None, "whole number"), "top_p": (Real | None, "number")}
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,10 @@ class Sampling:
     top_p: TopP | None = None
 
     def __post_init__(self) -> None:
+        for name, (kind, wanted) in KINDS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise UserError(f"{name.replace('_', '-')} is {value!r}; it must be a {wanted}.")
         check_values(self, prefix="")
 
     def unused(self, seed: int | None) -> str:

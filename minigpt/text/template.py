@@ -1,13 +1,13 @@
 """Lay out a conversation as (ids, supervised): the tokens, and which of them are trained on."""
 
-import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from minigpt.errors import UserError
-from minigpt.text.tokenizer import Tokenizer, load_tokenizer, read_note
+from minigpt.text.saved import saved_template, write_note
+from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 ROLES = ("system", "user", "assistant")
 JOINT = "\n\n"  # between an instruction and its input, where a template has no heading for the input
@@ -228,6 +228,8 @@ TEMPLATES = {template.name: template for template in (ChatML, Documents, Alpaca)
 
 def load_template(name: str | None, tokenizer: Tokenizer) -> Template:
     """The template called `name`, or `Plain` for None; UserError if it does not exist."""
+    if not isinstance(tokenizer, Tokenizer):
+        raise UserError(f"load_template takes a tokenizer, as load_tokenizer returns it, not {tokenizer!r}.")
     if name is None:
         return Plain(tokenizer)
     if name not in TEMPLATES:
@@ -236,16 +238,13 @@ def load_template(name: str | None, tokenizer: Tokenizer) -> Template:
 
 
 def save_template(folder: Path, template: Template) -> None:
-    """Write minigpt.json, which names a model's template and tokenizer, and the files the tokenizer needs."""
-    for name, content in template.tokenizer.files().items():
-        (folder / name).write_bytes(content)
-    note = {"tokenizer": template.tokenizer.name, "template": template.name}
-    (folder / "minigpt.json").write_text(json.dumps(note) + "\n")
+    """Write minigpt.json, which names a model's template and tokenizer, the files the tokenizer needs, and what lets
+    transformers use them: `apply_chat_template` gives the ids of `prompt`."""
+    write_note(folder, template)
 
 
 def template_of(folder: Path, name: str | None = None) -> Template:
-    """The template called `name`, else the one in a model folder's minigpt.json (ChatML without that file), with the
-    folder's tokenizer."""
-    if name is None:
-        name = read_note(folder)["template"] if (folder / "minigpt.json").exists() else ChatML.name
-    return load_template(name, load_tokenizer(folder))
+    """The template called `name`, else the one in a model folder's minigpt.json (without that file, what the folder's
+    own chat template looks like, or ChatML), with the folder's tokenizer."""
+    tokenizer = load_tokenizer(folder)
+    return load_template(saved_template(folder) if name is None else name, tokenizer)

