@@ -190,12 +190,14 @@ def weighted(*weights: int, texts: str = "abcdef") -> Conversation:
     return row
 
 
-@pytest.mark.parametrize("template", [DOCUMENTS, CHATML], ids=lambda template: template.name)
-def test_supervising_all_leaves_out_answers_of_weight_0(template: Documents | ChatML) -> None:
-    """They were marked as answers not to be learned, in pretraining either."""
-    row = weighted(0, 1, 0)
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_supervising_all_leaves_out_answers_of_weight_0(name: str) -> None:
+    """They were marked as answers not to be learned, in pretraining either. Inputs stay where they are."""
+    template, row, same = load_template(name, ByteTokenizer()), weighted(0, 1, 0), weighted(1, 1, 1)
+    for messages in (row.messages, same.messages):
+        messages[0] |= {"content": "I\n\nX", "input": "X"}
     _, supervised = template.encode(row.messages)
-    _, responses = template.encode(weighted(1, 1, 1).messages)
+    _, responses = template.encode(same.messages)
     expected = [mine or not any_response for mine, any_response in zip(supervised, responses, strict=True)]
     encoded = encode_within([row], template, 999, supervise="all")
     assert encoded.examples[0].supervised == expected
