@@ -38,8 +38,8 @@ def device_bytes(device: torch.device) -> int | None:
 
 def check_weights(config: GPTConfig) -> None:
     """UserError for a shape whose weights alone exceed the machine's memory, before they are drawn."""
-    needed, available = 4 * config.parameter_count, psutil.virtual_memory().total
-    if needed > available:
+    needed, available = 4 * config.parameter_count, device_bytes(torch.device("cpu"))
+    if available is not None and needed > available:
         raise UserError(
             f"A model of {config.n_layer:,} layers, {config.n_embd:,} channels and a context of {config.n_ctx:,} needs "
             f"{needed / 2**30:,.1f} GiB for its weights, and this machine has {available / 2**30:,.1f} GiB."
