@@ -1,5 +1,6 @@
 """`python -m minigpt.bench`: tokens per second, beside a peer in the same run."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -145,7 +146,7 @@ def bench_training(options: Options, batch_size: int, device: torch.device) -> N
         say(
             f"  {name:<13}{middle:9.3f} s per step {supervised / middle:12,.0f} supervised tokens per second   "
             f"{flops / middle / peak:5.1%} of the {peak / 1e9:,.0f} GFLOP/s of a large matrix product   "
-            f"peak memory {peaks[name] / 2**20:,.0f} MiB   last loss {losses[name][-1]:.4f}"
+            f"peak memory {(peaks[name] or math.nan) / 2**20:,.0f} MiB   last loss {losses[name][-1]:.4f}"
         )
     print_ratio(seconds)
 

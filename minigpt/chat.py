@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import json
+import select
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,8 +24,9 @@ from minigpt.text.template import Message, Template, without_oldest_turn
 class Options:
     """Chat with a model that was trained on conversations; /help lists the commands.
 
-    When standard input is not a terminal, each nonblank line of it is a user turn, and each answer is one line of
-    standard output, with newlines written as \\n. Everything else then goes to standard error.
+    Several lines that are pasted into the terminal are one question. When standard input is not a terminal, each
+    nonblank line of it is a user turn, and each answer is one line of standard output, with newlines written as \\n.
+    Everything else then goes to standard error.
     """
 
     model: str
@@ -59,6 +61,7 @@ HELP = """\
 /quit          quit, as Ctrl-D does
 Ctrl-C stops an answer. A line with a space before the slash is an ordinary message."""
 COMMANDS = ("/system", "/reset", "/undo", "/save", "/help", "/quit")
+PASTED_WITHIN = 0.05  # seconds between two lines that arrive at once; nobody types that fast
 # An untrained model may write anything, including control characters that a terminal would act on.
 UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
@@ -192,15 +195,18 @@ def main(options: Options) -> None:
 def at_terminal(chat: Chat) -> None:
     """Read questions at a prompt, print each answer as it is generated and the context used; until /quit or Ctrl-D."""
     with contextlib.suppress(ImportError):  # Windows has none; its console edits lines itself
-        import readline  # noqa: F401 - importing it gives `input` its editing and history
+        import readline  # importing it gives `input` its editing and history
+
+        readline.parse_and_bind("set enable-bracketed-paste on")  # what is pasted stays one input, until Enter
     print(f"{chat.options.model}, template {chat.template.name}. /help lists the commands, /quit quits.")
+    waiting: list[str] = []
     while True:
         try:
-            line = input("you> ")
-            if line.startswith("/"):
-                print(chat.run_command(line))
-            elif line.strip():
-                print_answer(chat, line)
+            text = read_turn(waiting)
+            if is_command(text):
+                print(chat.run_command(text))
+            elif text.strip():
+                print_answer(chat, text)
         except UserError as error:
             print(error)
         except KeyboardInterrupt:
@@ -208,6 +214,35 @@ def at_terminal(chat: Chat) -> None:
         except EOFError:
             print()
             return
+
+
+def read_turn(waiting: list[str]) -> str:
+    """What is typed: a line, or several that arrive at once, as pasted ones do; a command is a turn by itself.
+
+    `waiting` keeps a command that arrived together with the lines before it, for the next call.
+    """
+    lines = [waiting.pop() if waiting else input("you> ")]
+    while not is_command(lines[0]) and more_has_arrived():
+        try:
+            line = input("")
+        except EOFError:
+            break
+        if line.split(" ")[0] in COMMANDS:
+            waiting.append(line)
+            break
+        lines.append(line)
+    return "\n".join(lines).strip("\n")
+
+
+def is_command(text: str) -> bool:
+    return text.startswith("/") and "\n" not in text
+
+
+def more_has_arrived() -> bool:
+    try:
+        return bool(select.select([sys.stdin], [], [], PASTED_WITHIN)[0])
+    except (OSError, ValueError):  # Windows can wait for sockets only
+        return False
 
 
 def print_answer(chat: Chat, text: str) -> None:

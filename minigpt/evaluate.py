@@ -15,6 +15,7 @@ from minigpt.model.gpt import GPT
 from minigpt.pretrained.folder import model_folder
 from minigpt.ranges import AtOnce, Count, check_used
 from minigpt.run.device import Device, Math, place
+from minigpt.run.metrics import json_values
 from minigpt.run.start import initial_model_of, load_model, longest_row
 from minigpt.text.corpus import PlainText, load_text
 from minigpt.text.examples import encode_within
@@ -22,6 +23,7 @@ from minigpt.text.plain import is_plain_text
 from minigpt.text.records import Conversation, data_names, read_conversations
 from minigpt.text.template import Template
 from minigpt.text.token_cache import byte_lengths, tokenizer_sha256
+from minigpt.writing import check_writable
 
 
 @dataclass
@@ -29,8 +31,8 @@ class Options:
     """Evaluate a model on conversations: perplexity of the reference responses, and exact match. Or on plain text:
     perplexity and bits per byte.
 
-    Baselines: the untrained model and the most frequent answer. Every figure has a 95% interval, by bootstrap over the
-    conversations, or over the windows of the text.
+    Baselines: the untrained model and the most frequent answer. Every figure has a 95% interval: a share Wilson's, the
+    others by bootstrap over the conversations, or over the windows of the text.
     """
 
     model: str | None = None
@@ -77,6 +79,9 @@ UNITLESS = ("perplexity", "loss", "bits_per_byte")  # the other figures are shar
 def main(options: Options) -> None:
     if (options.model is None) == (options.compare is None):
         raise UserError("Give either --model or --compare; --help says what they take.")
+    if options.json:
+        check_writable(options.json)
+        check_writable(predictions_beside(options.json))
     folders = [model_folder(name) for name in options.compare or (options.model,)]
     if len({str(folder) for folder in folders}) < len(folders):
         raise UserError(f"--compare names {folders[0]} twice.")
@@ -177,8 +182,12 @@ def gap_in_words(name: str, gap: Figure) -> str:
     return "{} {:+.1f} points ({:+.1f} to {:+.1f})".format(HEADINGS[name], *(100 * share for share in gap))
 
 
+def predictions_beside(path: Path) -> Path:
+    return path.with_suffix(".predictions.jsonl")
+
+
 def write(path: Path, report: dict, rows: list[Conversation], sides: dict[str, Evaluation]) -> None:
-    beside = path.with_suffix(".predictions.jsonl")
+    beside = predictions_beside(path)
     predictions = {name: side.row_by_row() for name, side in sides.items()}
     about = [{"source": row.source, "kind": row.kind, "messages": row.asked, "wanted": wanted(row)} for row in rows]
     if not rows:
@@ -189,8 +198,9 @@ def write(path: Path, report: dict, rows: list[Conversation], sides: dict[str, E
     ]
     written = dict(encoding="utf-8", errors="backslashreplace")  # a file's name may hold bytes that are no character
     try:
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", **written)
-        beside.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), **written)
+        path.write_text(json.dumps(json_values(report), indent=2, ensure_ascii=False) + "\n", **written)
+        text = "".join(json.dumps(json_values(line), ensure_ascii=False) + "\n" for line in lines)
+        beside.write_text(text, **written)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be written: {error.strerror}.") from None
     say(f"Figures in {path}, answers in {beside}.")

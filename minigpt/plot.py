@@ -7,7 +7,7 @@ from tyro.conf import Positional
 
 from minigpt import command
 from minigpt.errors import UserError
-from minigpt.run.curves import draw
+from minigpt.run.curves import check_picture, draw
 
 
 @dataclass
@@ -17,7 +17,10 @@ class Options:
     runs: Positional[tuple[Path, ...]]
     """The runs' folders."""
     out: Path | None = None
-    """The picture's file; loss.png in the first run's folder if left out."""
+    """The picture's file, .png or another format that matplotlib writes; loss.png in the first run's folder if left
+    out."""
+    log_y: bool | None = None
+    """Draw the losses on a logarithmic axis; if left out, where they span more than a factor of 30."""
 
 
 def main(options: Options) -> None:
@@ -25,10 +28,11 @@ def main(options: Options) -> None:
         if not (run / "metrics.jsonl").is_file():
             raise UserError(f"{run} is not a run's folder: it has no metrics.jsonl.")
     out = options.out or options.runs[0] / "loss.png"
+    check_picture(out)
     try:
-        draw(options.runs, out)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{out} cannot be written: {error}.") from None
+        draw(options.runs, out, options.log_y)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}.") from None
     print(out)
 
 

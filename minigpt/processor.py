@@ -5,7 +5,6 @@ commands do; `warn_if_too_late` warns if it matters. The allocator's setting wor
 """
 
 import contextlib
-import ctypes
 import os
 import sys
 import warnings
@@ -34,7 +33,9 @@ def keep_freed_memory() -> None:
     The system would zero such memory page by page when it is allocated again: time that a training step can save.
     """
     if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library
+        with contextlib.suppress(ImportError, OSError, AttributeError):  # another C library, or no ctypes
+            import ctypes
+
             libc = ctypes.CDLL("libc.so.6")
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -14,6 +14,7 @@ from minigpt.pretrained.folder import write_config
 from minigpt.run.best import Best, write_model
 from minigpt.run.defaults import with_defaults, with_device
 from minigpt.run.device import place
+from minigpt.run.log import check_log, open_log
 from minigpt.run.options import Options, check, recipe, saved_options
 from minigpt.run.report import Report
 from minigpt.run.samples import samples_of
@@ -27,6 +28,7 @@ from minigpt.text.template import save_template
 
 def main(options: Options) -> None:
     check(options)
+    check_log(options.log)
     with Session(options) as session:
         options = with_device(options)
         data = load_data(options.data, options.valid, options.skip_bad, options.seed, options.accuracy_rows)
@@ -41,24 +43,31 @@ def main(options: Options) -> None:
         write_config(session.folder / "model", model.config)  # so that the last checkpoint can be used as a model
         save_template(session.folder / "model", template)
         say(f"{summary(options, model, splits)}\nrun     {session.folder}")
-        report = Report(session.folder, trainer, splits.valid, samples_of(splits, template))
+        report = Report(session.folder, trainer, splits.valid, samples_of(splits, template), session.stopwatch)
+        if options.log:
+            report.metrics.observe(open_log(options.log, session.folder))
         report.before_training()
         best = Best(session.folder, options, model, template)
         with tqdm(total=options.steps, initial=trainer.step, unit="step") as bar:
+            evaluate_if_due(report, best)  # an interrupted run, when resumed, may owe it
             while session.running and not best.is_over:
                 step = trainer.train_step()  # rows -> GPT-2 -> loss -> gradients -> Adam -> parameters
                 report.step(step, bar)
-                if best.is_due(trainer.step):
-                    loss = best.consider(trainer.step, report.evaluate())
-                    tqdm.write(f"step {trainer.step}: held-out loss {loss:.3f}")
-                if trainer.step == options.steps // 2:
-                    report.show_samples(f"Midway, after {trainer.step} steps")
+                evaluate_if_due(report, best)
                 if trainer.step % options.checkpoint_every == 0 or trainer.step == options.steps or best.is_over:
                     session.save()
         session.end()
         write_model(session.folder / "model", model, template)
         report.after_training()
         best.after_training(trainer.step)
+
+
+def evaluate_if_due(report: Report, best: Best) -> None:
+    """Evaluate after this step, and show the samples midway, unless that was done before the run was interrupted."""
+    step = report.trainer.step
+    if step and best.is_due(step) and step not in best.losses:
+        tqdm.write(f"step {step}: held-out loss {best.consider(step, report.evaluate()):.3f}")
+    report.show_midway()
 
 
 def summary(options: Options, model: GPT, splits: Splits) -> str:

@@ -16,16 +16,17 @@ from minigpt.cli.layout import say
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.ranges import Count, CountOrZero, check_used
-from minigpt.run.curves import draw_lengths
-from minigpt.run.samples import on_one_line
+from minigpt.run.curves import check_picture, draw_lengths
 from minigpt.text.corpus import PlainText, load_text
 from minigpt.text.examples import Example, as_bad, encode_within, lengths
 from minigpt.text.plain import is_plain_text
+from minigpt.text.printing import on_one_line, shortened
 from minigpt.text.records import BadRow, Conversation, data_names, read_conversations, refuse
 from minigpt.text.stream import document_starts
 from minigpt.text.template import Message, Template, chatml_text, load_template, plain_text
 from minigpt.text.token_cache import byte_lengths, count_bytes
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
+from minigpt.writing import check_new
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Options:
     supervise: Literal["response", "all"] = "response"
     """Train on the assistant's responses only, or on every token."""
     rows: CountOrZero = 3
-    """How many rows to show, from the first on."""
+    """How many rows to show: of as many kinds as there are, spread over the data."""
     ids: bool = False
     """Show one token per line: its position, its id, whether it is supervised, its text."""
     color: Literal["auto", "always", "never"] = "auto"
@@ -73,6 +74,10 @@ def main(options: Options) -> None:
         shown = ("template", "tokenizer", "max_length", "supervise", "rows", "ids", "plot")
         others = ("to_text",) if options.to_chatml else ()
         check_used(options, (*shown, *others), f"with {given}, which shows nothing")
+    for out in filter(None, (options.to_chatml, options.to_text)):
+        check_new(out)
+    if options.plot:
+        check_picture(options.plot)
     bad: list[BadRow] = []
     names = data_names(options.data, "train")
     if any(map(is_plain_text, names)):
@@ -121,25 +126,25 @@ def show(options: Options, conversations: list[Conversation]) -> None:
     template = load_template(options.template, tokenizer)
     t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
     refused: list[BadRow] = []
-    show_rows(
-        options,
-        tokenizer,
-        encode_within(conversations[: options.rows], template, t_max, options.supervise, refused).examples,
-    )
+    encoded = encode_within(spread(conversations, options.rows), template, t_max, options.supervise, refused)
+    several = len({conversation.kind for conversation in conversations}) > 1
+    kinds = [f"{shortened(on_one_line(row.kind), 60)}: " * several for row in encoded.conversations]
+    show_rows(options, tokenizer, encoded.examples, kinds)
     for row in refused:
         print(f"{row.source}: {row.reason}", end="\n\n")
     say(statistics(conversations, template, t_max, options))
 
 
 def show_text(options: Options, text: PlainText) -> None:
-    """The first rows of plain text, and how much there is of it."""
+    """A few rows of plain text, and how much there is of it."""
     if options.to_chatml or options.to_text or options.plot:
         raise UserError("--to-chatml, --to-text and --plot are for conversations; this is plain text.")
     check_used(options, ["template", "supervise"], "on plain text, where every token is supervised")
     tokenizer = load_tokenizer(options.tokenizer)
     t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
     rows = text.windows(tokenizer, t_max, t_max)
-    show_rows(options, tokenizer, rows[: options.rows])
+    count = min(options.rows, len(rows))
+    show_rows(options, tokenizer, [rows[len(rows) * i // count] for i in range(count)])
     n_tokens = len(rows.stream)
     bos, lengths = tokenizer.control["<|endoftext|>"], byte_lengths(tokenizer)
     n_documents = sum(len(document_starts(source, bos)) for source in rows.stream.sources)
@@ -156,14 +161,34 @@ def show_text(options: Options, text: PlainText) -> None:
     )
 
 
-def show_rows(options: Options, tokenizer: Tokenizer, shown: Sequence[Example]) -> None:
+def show_rows(options: Options, tokenizer: Tokenizer, shown: Sequence[Example], kinds: Sequence[str] = ()) -> None:
     color = options.color == "always" or (options.color == "auto" and sys.stdout.isatty())
     if shown and not options.ids:
         print(LEGEND[color], end="\n\n")
-    for example in shown:
+    for kind, example in zip(kinds or [""] * len(shown), shown, strict=True):
         lines = table if options.ids else in_brackets if not color else colored
-        print(f"{example.source}, {len(example.ids)} tokens:")
+        print(f"{kind}{example.source}, {len(example.ids)} tokens:")
         print(lines(tokenizer, example.ids, example.supervised), end="\n\n")
+
+
+def spread(conversations: list[Conversation], count: int) -> list[Conversation]:
+    """`count` of the conversations, or all, in their order: of as many kinds as possible, and far apart within one.
+
+    A function of the data alone.
+    """
+    kinds: dict[str, list[int]] = {}
+    for i, conversation in enumerate(conversations):
+        kinds.setdefault(conversation.kind, []).append(i)
+    count = min(count, len(conversations))
+    if count < len(kinds):  # some kinds, evenly among those in order of their first rows
+        names = list(kinds)
+        kinds = {names[len(names) * i // count]: kinds[names[len(names) * i // count]] for i in range(count)}
+    shares = dict.fromkeys(kinds, 0)
+    while sum(shares.values()) < count:  # one of each kind, then a second of each that has as many, and so on
+        for name, rows in kinds.items():
+            shares[name] += len(rows) > shares[name] and sum(shares.values()) < count
+    chosen = [rows[len(rows) * i // shares[name]] for name, rows in kinds.items() for i in range(shares[name])]
+    return [conversations[i] for i in sorted(chosen)]
 
 
 def statistics(conversations: list[Conversation], template: Template, t_max: int, options: Options) -> str:
@@ -189,8 +214,8 @@ def statistics(conversations: list[Conversation], template: Template, t_max: int
     if options.plot:
         try:
             draw_lengths(counted.prompt, counted.response, rows, t_max, options.plot)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{options.plot} cannot be written: {error}.") from None
+        except OSError as error:
+            raise UserError(f"{options.plot} cannot be written: {error.strerror or error}.") from None
         lines.append(f"histograms in {options.plot}")
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """The standard streams. A command's work does not depend on where its output goes: it degrades, and goes on."""
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -67,9 +68,10 @@ def discard(stream: TextIO) -> None:
 
 
 def finish() -> None:
-    """Write what is still buffered; raise what a stream that goes on has swallowed."""
+    """Write what is still buffered; raise what a stream that goes on has swallowed, unless it was that its terminal
+    was closed: there is nobody to read it, and the work is done."""
     sys.stdout.flush()
-    if error := getattr(sys.stdout, "error", None):
+    if (error := getattr(sys.stdout, "error", None)) and error.errno != errno.EIO:
         raise error
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from minigpt.model.gpt import GPT
 from minigpt.sample.generation import generate_batch
 from minigpt.sample.sampling import GREEDY
+from minigpt.text.printing import on_one_line, shortened
 from minigpt.text.records import Conversation
 from minigpt.text.template import Message, Template
 
@@ -53,7 +54,9 @@ class Accuracy:
         rows = [(kind, share, self.total[kind]) for kind, share in self.by_kind.items()]
         if len(rows) != 1:
             rows.append(("all", self.overall, sum(self.total.values())))
-        return "\n".join(f"  {kind:<24}{share:>7.1%} of {total}" for kind, share, total in rows)
+        named = [(shortened(on_one_line(kind), 60), share, total) for kind, share, total in rows]
+        width = max(24, *(len(kind) + 1 for kind, *_ in named))
+        return "\n".join(f"  {kind:<{width}}{share:>7.1%} of {total}" for kind, share, total in named)
 
 
 def exact_match(conversations: Sequence[Conversation], answers: Sequence[str]) -> Accuracy:

@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from minigpt.learn.loss import perplexity
 from minigpt.measure.accuracy import answer, exact_match, gsm8k_number, wanted
-from minigpt.measure.interval import bootstrap
+from minigpt.measure.interval import bootstrap, newcombe, wilson
 from minigpt.measure.perplexity import row_losses
 from minigpt.model.gpt import GPT
 from minigpt.text.examples import Encoded, Example
 from minigpt.text.records import Conversation
 from minigpt.text.template import Template
 
+SHARES = ("accuracy", "gsm8k_accuracy", "gsm8k_format")  # of the rows: each has 0 or 1
 Figure = tuple[float, float, float]  # a figure with both ends of its 95 % interval
 
 
@@ -54,8 +55,13 @@ class Evaluation:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """Every figure of `columns` with its bootstrap interval over the rows; perplexity is exp of the loss."""
-        figures = {name: with_interval(ratio, rows) for name, rows in self.columns.items()}
+        """Every figure of `columns` with its interval: Wilson's of a share, else the bootstrap's over the rows.
+
+        Perplexity is exp of the loss.
+        """
+        figures = {
+            name: share(rows) if name in SHARES else with_interval(ratio, rows) for name, rows in self.columns.items()
+        }
         if "loss" in figures:
             low_to_high = tuple(perplexity(loss) for loss in figures["loss"])
             figures = {"perplexity": low_to_high, **figures}
@@ -99,10 +105,23 @@ def with_interval(statistic: Callable, rows: Float[np.ndarray, "n k"]) -> Figure
     return figure, *bootstrap(statistic, rows)
 
 
+def share(rows: Float[np.ndarray, "n 2"]) -> Figure:
+    right, n = int(rows[:, 0].sum()), len(rows)
+    return right / n, *wilson(right, n)
+
+
 def difference(first: Evaluation, second: Evaluation) -> dict[str, Figure]:
-    """Second minus first for each figure, on the same rows, with the paired interval."""
-    a, b = first.columns, second.columns
-    return {name: with_interval(gap, np.concatenate([a[name], b[name]], axis=1)) for name in a if name in b}
+    """Second minus first for each figure, on the same rows, with the paired interval: the bootstrap's, or Newcombe's
+    for shares that differ on no row or on every row, from which a bootstrap can draw nothing else."""
+    gaps = {}
+    for name, a in first.columns.items():
+        if name in second.columns:
+            b = second.columns[name]
+            value, *interval = with_interval(gap, np.concatenate([a, b], axis=1))
+            if name in SHARES and len(set(b[:, 0] - a[:, 0])) == 1:
+                interval = newcombe(int(a[:, 0].sum()), int(b[:, 0].sum()), len(a))
+            gaps[name] = (value, *interval)
+    return gaps
 
 
 def evaluate(

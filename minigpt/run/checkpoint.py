@@ -7,12 +7,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from minigpt.errors import UserError
+from minigpt.errors import UserError, warn
 from minigpt.learn.trainer import Trainer
 from minigpt.pretrained.folder import check_finite
 from minigpt.pretrained.tensor_files import DAMAGED
 
 INCOMING = "incoming.pt"
+# What means that the data is not on disk. Others mean that this file system does not flush, or not for this user.
+LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
+warned: set[Path] = set()  # folders whose file system was found to be such a one
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -51,7 +54,7 @@ def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
         with aside.open("wb") as file:
             torch.save(state, file)
             file.flush()
-            os.fsync(file.fileno())
+            flush_to_disk(file.fileno(), folder)
         aside.replace(path_of(folder, trainer.step))
         flush_names(folder)
     except (OSError, RuntimeError) as error:  # torch raises RuntimeError when the disk is full
@@ -68,14 +71,29 @@ def flush_names(folder: Path) -> None:
     """Flush the folder, so that a renamed file's new name survives a power failure."""
     if os.name == "nt":  # a folder cannot be opened there, and need not be
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # a folder that may be written to but not listed
+        return
+    try:
+        flush_to_disk(handle, folder)
+    finally:
+        os.close(handle)
+
+
+def flush_to_disk(handle: int, folder: Path) -> None:
+    """Flush an open file or folder; where the file system of `folder` cannot do that, warn once and continue."""
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot flush a folder
+        if error.errno in LOST:
             raise
-    finally:
-        os.close(handle)
+        if folder not in warned:
+            warned.add(folder)
+            warn(
+                f"the file system of {folder} cannot flush to disk ({error.strerror}); after a power failure the last "
+                "checkpoint may be missing or incomplete."
+            )
 
 
 def load_checkpoint(folder: Path, trainer: Trainer) -> None:

@@ -5,107 +5,223 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure  # not pyplot: importing this changes no notebook's backend
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from minigpt.run.metrics import read_metrics
+from minigpt.run.picture import COLORS, GRAY, MARKERS, check_picture, label, optional, picture
 
-SMOOTHED_OVER = 20  # steps
+__all__ = ["Figure", "check_picture", "draw", "draw_lengths", "integer_bins", "optional", "smoothed"]
+
+SMOOTHED_OVER = 20  # steps, or a twentieth of the run if that is less
+FEW_STEPS = 40  # are drawn as points too
+WIDE = 30  # times the smallest loss: from here on their axis is logarithmic
+MOST_KINDS = 40
 MOST_BINS = 50
+DASHED = (0, (4, 2))
 
 
 def smoothed(values: Sequence[float], over: int = SMOOTHED_OVER) -> np.ndarray:
-    """The running mean of the last `over` values, or of all so far if there are fewer."""
-    total = np.cumsum(np.concatenate([[0.0], np.asarray(values, dtype=float)]))
+    """The running mean of the last `over` values, or of all so far if there are fewer; NaN is left out."""
+    known = np.isfinite(np.asarray(values, dtype=float))
+    total = np.cumsum([0.0, *np.where(known, values, 0.0)]) if len(values) else np.zeros(1)
+    number = np.cumsum([0, *known])
     end = np.arange(1, len(values) + 1)
     start = np.maximum(0, end - over)
-    return (total[end] - total[start]) / (end - start)
+    with np.errstate(invalid="ignore"):
+        return (total[end] - total[start]) / (number[end] - number[start])
 
 
-def draw(runs: Sequence[Path], out: Path) -> None:
-    """Plot the losses over the steps and, if measured, exact match by kind beside them."""
-    histories = [(run.name, read_metrics(run / "metrics.jsonl")) for run in runs]
-    measured = [(name, [e for e in events if "accuracy_by_kind" in e and e["step"]]) for name, events in histories]
-    with_accuracy = any(events for _, events in measured)
-    figure = Figure(figsize=(12 if with_accuracy else 7, 4.4), layout="constrained")
-    axes = figure.subplots(1, 2 if with_accuracy else 1, squeeze=False)
-    _draw_loss(axes[0, 0], histories)
-    if with_accuracy:
-        _draw_accuracy(axes[0, 1], measured)
-    figure.savefig(out, dpi=110)
+def draw(runs: Sequence[Path], out: Path, log_y: bool | None = None) -> None:
+    """Plot the losses over the steps and, if measured, exact match by kind beside them.
+
+    The axis of the losses is logarithmic if `log_y` says so or, without it, if they span more than a factor of WIDE.
+    """
+    histories = [read_metrics(run / "metrics.jsonl") for run in runs]
+    names = [label(name) for name in _names(runs)]
+    shares = [_last_shares(events) for events in histories]
+    kinds = {kind for found in shares for kind in found}
+    beside = len(kinds) > 1 or (len(runs) > 1 and len(kinds) == 1)
+    height = max(4.0, min(10.0, 0.8 + min(len(kinds), MOST_KINDS) * max(0.2, 0.11 * len(runs)))) if beside else 4.0
+    with picture(out, 10.0 if beside else 6.8, height) as figure:
+        axes = figure.subplots(1, 2, width_ratios=(8, 5)) if beside else [figure.subplots()]
+        _draw_losses(axes[0], histories, names, log_y)
+        if beside:
+            _draw_shares(axes[1], shares, names, kinds)
+        elif kinds:
+            [share] = shares[0].values()
+            axes[0].set_title(f"exact match on the test: {share:.1%}", loc="right", fontsize=9, color=GRAY, pad=16)
 
 
-def _draw_loss(axis: Axes, histories: list[tuple[str, list[dict]]]) -> None:
-    for i, (name, events) in enumerate(histories):
-        prefix = f"{name}: " if len(histories) > 1 else ""
-        steps, losses = _column(events, "train")
-        if steps:
-            axis.plot(steps, losses, color=f"C{i}", alpha=0.2, linewidth=0.8)
-            axis.plot(steps, smoothed(losses), color=f"C{i}", label=f"{prefix}training, mean of {SMOOTHED_OVER} steps")
-        steps, losses = _column(events, "valid")
-        if steps:
-            axis.plot(
-                steps,
-                losses,
-                "o--",
-                color=f"C{i}",
-                markerfacecolor="white",
-                linewidth=1,
-                label=f"{prefix}held-out responses",
-            )
-        pretrained = [e["step"] for e in events if e.get("pretraining")]
-        if pretrained:
-            axis.axvline(pretrained[-1], color=f"C{i}", linestyle=":", linewidth=1)
-            axis.annotate(
-                "every token | responses only",
-                (pretrained[-1], 0.98),
-                xycoords=("data", "axes fraction"),
-                ha="center",
-                va="top",
-                fontsize="small",
-            )
+def _names(runs: Sequence[Path]) -> list[str]:
+    """The names of the folders; their paths if two have one name."""
+    names = [run.resolve().name for run in runs]
+    return names if len({*names}) == len(names) else [str(run) for run in runs]
+
+
+def _last_shares(events: list[dict]) -> dict[str, float]:
+    """Exact match by kind, as last measured after a step."""
+    found = [event["accuracy_by_kind"] for event in events if "accuracy_by_kind" in event and event["step"]]
+    return found[-1] if found else {}
+
+
+def _draw_losses(axis: Axes, histories: list[list[dict]], names: list[str], log_y: bool | None) -> None:
+    shown: list[float] = []  # what the axis has to hold; of the unsmoothed losses it may cut a peak off
+    over = 1
+    for i, events in enumerate(histories):
+        of_training, of_held_out = (COLORS[i % len(COLORS)],) * 2 if len(histories) > 1 else COLORS[:2]
+        training = [event for event in events if event["split"] == "train"]
+        over = max(1, min(SMOOTHED_OVER, len(training) // 20))
+        marker = "." if len(training) <= FEW_STEPS else ""
+        for pretraining in (True, False):  # two losses: a mean over both would be of neither
+            rows = [event for event in training if bool(event.get("pretraining")) == pretraining]
+            steps, losses = [event["step"] for event in rows], [event["loss"] for event in rows]
+            if over > 1:
+                axis.plot(steps, losses, color=of_training, alpha=0.25, linewidth=0.6)
+            means = smoothed(losses, over)
+            axis.plot(steps, means, color=of_training, linewidth=1.6, marker=marker, markersize=6)
+            shown += [*means]
+        rows = [event for event in events if event["split"] == "valid"]
+        steps, losses = [event["step"] for event in rows], [event["loss"] for event in rows]
+        axis.plot(
+            steps, losses, color=of_held_out, linestyle=DASHED, linewidth=1.3, marker=MARKERS[i % len(MARKERS)],
+            markersize=5.5, markerfacecolor="white", markeredgewidth=1.3, zorder=3,
+        )  # fmt: skip
+        shown += losses
     axis.set(xlabel="optimizer step", ylabel="loss (nats per token)")
-    axis.set_ylim(bottom=0)
-    axis.grid(alpha=0.3)
-    if axis.lines:
-        axis.legend(frameon=False)
+    last = max((event["step"] for events in histories for event in events), default=0)
+    axis.set_xlim(-0.02 * max(last, 1), 1.02 * max(last, 1))
+    axis.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=(1, 2, 5, 10)))
+    _scale_losses(axis, [loss for loss in shown if np.isfinite(loss)], log_y)
+    axis.grid()
+    switches = _mark_stages(axis, histories, last)
+    _name_lines(axis, names, over, switches)
 
 
-def _column(events: list[dict], split: str) -> tuple[list[int], list[float]]:
-    rows = [e for e in events if e["split"] == split]
-    return [e["step"] for e in rows], [e["loss"] for e in rows]
+def _scale_losses(axis: Axes, losses: list[float], log_y: bool | None) -> None:
+    low, high = min(losses, default=0.0), max(losses, default=1.0)
+    if low > 0 and (high > WIDE * low if log_y is None else log_y):
+        axis.set_yscale("log", nonpositive="mask")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))  # the usual one draws markup
+        axis.yaxis.set_minor_locator(NullLocator())
+        axis.set_ylim(low / 1.25, high * 1.25)
+    else:
+        bottom = 0.0 if low < high / 2 else low - 0.1 * (high - low or high)
+        axis.set_ylim(min(bottom, low), high + 0.08 * (high - bottom or 1.0))
 
 
-def _draw_accuracy(axis: Axes, measured: list[tuple[str, list[dict]]]) -> None:
-    kinds = sorted(
-        {kind for _, events in measured for e in events[-1:] for kind in e["accuracy_by_kind"]}, reverse=True
-    )
-    height = 0.8 / len(measured)
-    for i, (name, events) in enumerate(measured):
-        if events:
-            by_kind = events[-1]["accuracy_by_kind"]
-            places = np.arange(len(kinds)) - 0.4 + height * (i + 0.5)
-            axis.barh(places, [100 * by_kind.get(kind, 0) for kind in kinds], height, color=f"C{i}", label=name)
-    axis.set_yticks(range(len(kinds)), kinds)
-    axis.set(xlabel="exact match on the test split (%)", xlim=(0, 100))
-    axis.grid(axis="x", alpha=0.3)
-    if len(measured) > 1:
-        axis.legend(frameon=False, loc="lower right")
+def _mark_stages(axis: Axes, histories: list[list[dict]], last: int) -> set[int]:
+    """A line after the last step that was trained on every token; the two stages are named above the axis.
+
+    Returns these steps: several if the runs differ, which are then not named but drawn in the legend.
+    """
+    switches = set()
+    for events in histories:
+        stages = {bool(event.get("pretraining")): event["step"] for event in events if event["split"] == "train"}
+        if len(stages) == 2:  # the last step of each
+            switches.add(stages[True])
+    for step in switches:
+        axis.axvline(step + 0.5, color=GRAY, linestyle=":", linewidth=1.2, zorder=1)
+    if len(switches) == 1 and last:
+        [step] = switches
+        for name, begin, end in (("every token", 0, step), ("responses only", step, last)):
+            if end - begin > 0.17 * last:  # else it would reach beyond its stage
+                axis.annotate(
+                    name, ((begin + end) / 2, 1), (0, 3), ("data", "axes fraction"), "offset points", ha="center",
+                    va="bottom", fontsize=9, color=GRAY,
+                )  # fmt: skip
+    return switches
+
+
+def _name_lines(axis: Axes, names: list[str], over: int, switches: set[int]) -> None:
+    training = f"training, mean of {over} steps" if over > 1 else "training"
+    plain = dict(linewidth=1.6)
+    dashed = dict(linewidth=1.3, linestyle=DASHED, marker=MARKERS[0], markersize=5.5, markerfacecolor="white")
+    if len(names) == 1:
+        entries = {training: Line2D([], [], color=COLORS[0], **plain)}
+        entries["held-out"] = Line2D([], [], color=COLORS[1], **dashed)
+        texts = list(entries)
+        lines = list(entries.values())
+    else:
+        texts = [*names, "training", "held-out"]
+        lines = [
+            Line2D([], [], color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)], markersize=5.5, **plain)
+            for i in range(len(names))
+        ]
+        lines += [Line2D([], [], color=GRAY, **plain), Line2D([], [], color=GRAY, **dashed | {"marker": ""})]
+    if len(switches) > 1:
+        texts.append("end of training on every token")
+        lines.append(Line2D([], [], color=GRAY, linestyle=":"))
+    legend = axis.legend(lines, [str(i) for i in range(len(lines))])
+    for entry, text in zip(legend.get_texts(), texts, strict=True):
+        entry.set_text(text)  # not given to `legend`, which leaves out names that begin with an underscore
+
+
+def _draw_shares(axis: Axes, shares: list[dict[str, float]], names: list[str], kinds: set[str]) -> None:
+    """A bar for each run and kind of task, or for each run if there is one kind; the lowest if there are too many."""
+    low_first = sorted(kinds, key=lambda kind: (np.mean([found[kind] for found in shares if kind in found]), kind))
+    rows = low_first[:MOST_KINDS] if len(kinds) > MOST_KINDS else sorted(kinds)
+    if len(rows) == 1:
+        bars = [(i, 0.8, COLORS[i % len(COLORS)], found[rows[0]]) for i, found in enumerate(shares) if found]
+        ticks = names
+    else:
+        height = 0.8 / len(shares)
+        bars = [
+            (row - 0.4 + height * (i + 0.5), height, COLORS[i % len(COLORS)], found[kind])
+            for i, found in enumerate(shares)
+            for row, kind in enumerate(rows)
+            if kind in found
+        ]
+        ticks = [label(kind) for kind in rows]
+    axis.barh(range(len(ticks)), 100, 0.8, color="#f0f0f0")  # what is missing: a share of 0 is a bar too
+    for place, height, color, share in bars:
+        axis.barh(place, 100 * share, height, color=color)
+        if len(bars) <= 3 * MOST_KINDS:
+            axis.text(102, place, f"{100 * share:.0f}", va="center", fontsize=8 if len(shares) <= 2 else 6)
+    axis.set_yticks(range(len(ticks)), ticks)
+    axis.tick_params("y", length=0)
+    axis.set(xlim=(0, 100), ylim=(len(ticks) - 0.4, -0.6), xlabel="exact match on the test (%)")
+    if len(kinds) > MOST_KINDS:
+        axis.set_title(f"the lowest {MOST_KINDS} of {len(kinds):,} kinds", fontsize=9, color=GRAY)
 
 
 def draw_lengths(prompt: Sequence[int], response: Sequence[int], rows: Sequence[int], t_max: int, out: Path) -> None:
     """Plot histograms of Q_i and A_i, and beside them of the full sequences with T_max."""
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
-    texts, sequences = figure.subplots(1, 2)
-    bins = integer_bins([*prompt, *response])
-    for name, counts in (("prompt", prompt), ("response", response)):
-        texts.hist(counts, bins, alpha=0.6, label=f"{name}, mean {np.mean(counts):.1f}")
-    texts.set(xlabel="prompt and response tokens", ylabel="conversations")
-    texts.legend(frameon=False)
-    sequences.hist(rows, integer_bins(rows), color="C2")
-    sequences.axvline(t_max, color="black", linestyle=":", label=f"T_max {t_max:,}")
-    sequences.set(xlabel="tokens of the full sequence (with template)")
-    sequences.legend(frameon=False)
-    figure.savefig(out, dpi=110)
+    with picture(out, 10.0, 4.0) as figure:
+        texts, sequences = figure.subplots(1, 2)
+        edges = _bins_in_view(texts, [*prompt, *response], "prompt and response tokens")
+        for name, counts, color in (("prompt", prompt, COLORS[0]), ("response", response, COLORS[1])):
+            heights, *_ = texts.hist(counts, edges, color=color, alpha=0.4, label=f"{name}, mean {np.mean(counts):.1f}")
+            texts.stairs(heights, edges, color=color, linewidth=1.2)
+        texts.set_ylabel("conversations")
+        edges = _bins_in_view(sequences, rows, "tokens of the full sequence (with template)")
+        sequences.hist(rows, edges, color=COLORS[2])
+        begin, end = sequences.get_xlim()
+        line = sequences.axvline(t_max, color="black", linestyle=DASHED, linewidth=1.3, label=f"T_max {t_max:,}")
+        sequences.set_xlim(begin, end)
+        longer = sum(n > t_max for n in rows)
+        line.set_visible(begin < t_max < end)
+        where = "" if t_max < end else "; it is further right"
+        note = f"{longer:,} of {len(rows):,} are longer than T_max" if longer else "all fit into T_max"
+        sequences.set_title(note + where, loc="left", fontsize=9)
+        for axis in (texts, sequences):
+            axis.grid(axis="y")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=2)  # above, clear of bars
+
+
+def _bins_in_view(axis: Axes, counts: Sequence[int], name: str) -> np.ndarray:
+    """Edges of the bins, which are all in view. The longest are left out, with a note, if they are few and far away."""
+    most, usual = max(counts), int(np.quantile(counts, 0.995))
+    edges = integer_bins([n for n in counts if n <= usual] if most > 3 * usual else counts)
+    beyond = sum(n > edges[-1] for n in counts)
+    axis.set_xlabel(f"{name}\n{beyond:,} longer, up to {most:,}, are not shown" if beyond else name)
+    margin = max(0.03 * (edges[-1] - edges[0]), 5 - (edges[-1] - edges[0]) / 2)
+    axis.set_xlim(max(0, edges[0] - margin), edges[-1] + margin)
+    return edges
 
 
 def integer_bins(counts: Sequence[int]) -> np.ndarray:

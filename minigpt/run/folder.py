@@ -1,16 +1,18 @@
 """A run's folder: its name, its lock and its options.json."""
 
+import contextlib
 import json
 import os
 import re
 import shlex
+import tempfile
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from minigpt.errors import UserError
+from minigpt.errors import UserError, warn
 from minigpt.reading import read_object
 
 RUNS = Path("runs")
@@ -125,7 +127,8 @@ class Lock:
 
     The operating system releases the lock when its owner dies, however that happens, so a killed process leaves
     nothing that blocks the next one. The file `lock` is not deleted: between deleting and releasing it, two processes
-    could hold two files of that name.
+    could hold two files of that name. On a file system without locks the process named in `owner` keeps others out as
+    long as it runs; that is not certain, so a warning says so.
     """
 
     folder: Path
@@ -133,15 +136,52 @@ class Lock:
     def __enter__(self) -> "Lock":
         self._lock, owner = FileLock(self.folder / "lock", timeout=0), self.folder / "owner"
         try:
-            self._lock.acquire()
-        except Timeout:
             process = owner.read_text().strip() if owner.exists() else "by another process"
+            if can_lock(self.folder):
+                self._lock.acquire()
+            elif is_running(process):
+                raise UserError(
+                    f"{self.folder} is in use {process}; wait until it ends, or stop it. Its file system has no locks, "
+                    f"so if that process is not training there, remove {owner}."
+                )
+            else:
+                warn(
+                    f"the file system of {self.folder} has no locks; take care that no second process uses this run's "
+                    "folder at the same time."
+                )
+            owner.write_text(f"by process {os.getpid()}\n")
+        except Timeout:
             raise UserError(f"{self.folder} is in use {process}; wait until it ends, or stop it.") from None
         except OSError as error:
-            raise UserError(f"{self.folder / 'lock'} cannot be written: {error.strerror}.") from None
-        owner.write_text(f"by process {os.getpid()}\n")
+            raise UserError(f"{self.folder / 'lock'} cannot be written: {error.strerror or error}.") from None
         return self
 
     def __exit__(self, *exception: object) -> None:
-        (self.folder / "owner").unlink(missing_ok=True)
-        self._lock.release()
+        with contextlib.suppress(OSError):  # the file system may have gone; the system releases the lock in any case
+            (self.folder / "owner").unlink(missing_ok=True)
+            self._lock.release()
+
+
+def can_lock(folder: Path) -> bool:
+    """Whether the folder's file system has locks, tried on a new file that nobody else can have locked."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, which always has them
+        return True
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+def is_running(process: str) -> bool:
+    """Whether there is a process of the number in the file `owner`."""
+    try:
+        os.kill(int(process.split()[-1]), 0)  # signal 0 is never sent; only the process is looked for
+    except PermissionError:  # another user's
+        return True
+    except (ValueError, IndexError, OSError, OverflowError):
+        return False
+    return True

@@ -1,8 +1,8 @@
 """Memory of a run: estimate, check and peak."""
 
+import os
 import sys
 
-import psutil
 import torch
 
 from minigpt.config import GPTConfig
@@ -24,17 +24,22 @@ def estimate(trainer: Trainer) -> int:
     return training_bytes(config) + activations
 
 
-def device_bytes(device: torch.device) -> int:
-    """Total memory of the device."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return psutil.virtual_memory().total
+def device_bytes(device: torch.device) -> int | None:
+    """Total memory of the device; None where the system does not say."""
+    try:
+        if device.type == "cuda":
+            return torch.cuda.get_device_properties(device).total_memory
+        import psutil  # here: it fails on import, or later, where /proc or its own library is missing
+
+        return psutil.virtual_memory().total
+    except Exception:
+        return None
 
 
 def check_weights(config: GPTConfig) -> None:
     """UserError for a shape whose weights alone exceed the machine's memory, before they are drawn."""
-    needed, available = 4 * config.parameter_count, psutil.virtual_memory().total
-    if needed > available:
+    needed, available = 4 * config.parameter_count, device_bytes(torch.device("cpu"))
+    if available is not None and needed > available:
         raise UserError(
             f"A model of {config.n_layer:,} layers, {config.n_embd:,} channels and a context of {config.n_ctx:,} needs "
             f"{needed / 2**30:,.1f} GiB for its weights, and this machine has {available / 2**30:,.1f} GiB."
@@ -44,7 +49,7 @@ def check_weights(config: GPTConfig) -> None:
 def check_memory(trainer: Trainer) -> None:
     """UserError if the estimate exceeds the device's memory."""
     needed, available = estimate(trainer), device_bytes(trainer.model.device)
-    if needed > available:
+    if available is not None and needed > available:
         raise UserError(
             f"This run needs about {needed / 2**30:,.1f} GiB and the {trainer.model.device.type} has "
             f"{available / 2**30:,.1f} GiB. {ADVICE}"
@@ -56,19 +61,26 @@ def out_of_memory(error: Exception, trainer: Trainer) -> Exception:
     if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
         return error
     device = trainer.model.device
+    available = device_bytes(device)
+    has = "" if available is None else f", and the {device.type} has {available / 2**30:,.1f} GiB"
     return UserError(
-        f"Memory ran out after step {trainer.step}: the estimate was {estimate(trainer) / 2**30:,.1f} GiB, and the "
-        f"{device.type} has {device_bytes(device) / 2**30:,.1f} GiB. {ADVICE}"
+        f"Memory ran out after step {trainer.step}: the estimate was {estimate(trainer) / 2**30:,.1f} GiB{has}. "
+        + ADVICE
     )
 
 
-def peak_memory_bytes(device: torch.device) -> int:
-    """Peak memory of this process: on the GPU if it computes there, else in RAM."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+def peak_memory_bytes(device: torch.device) -> int | None:
+    """Peak memory of this process: on the GPU if it computes there, else in RAM; None where the system does not say."""
     try:
+        if device.type == "cuda":
+            return torch.cuda.max_memory_allocated(device)
+        if os.name == "nt":
+            import psutil
+
+            return psutil.Process().memory_info().peak_wset
         import resource
-    except ImportError:  # Windows
-        return psutil.Process().memory_info().peak_wset
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+    except Exception:
+        return None

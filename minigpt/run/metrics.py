@@ -1,9 +1,13 @@
 """metrics.jsonl: one event per line."""
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
-from minigpt.errors import UserError
+from minigpt.errors import UserError, warn
+
+Observer = Callable[[dict], object]
 
 
 class Metrics:
@@ -18,21 +22,35 @@ class Metrics:
         if step == last:
             kept = [event for event in kept if event["step"] < step or event["split"] == "train"]
         aside = path.with_suffix(".new")
-        aside.write_text("".join(json.dumps(event) + "\n" for event in kept))
+        aside.write_text("".join(map(line_of, kept)))
         aside.replace(path)
         self._file = path.open("a")
+        self.kept, self.observers = kept, []
 
     def write(self, step: int, split: str, **values: float | int | dict[str, float]) -> None:
-        """Append one event; it is in the file when this returns."""
-        self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        """Append one event; it is in the file when this returns. The observers get it too."""
+        event = {"step": step, "split": split, **values}
+        self._file.write(line_of(event))
         self._file.flush()
+        for observer in [*self.observers]:
+            try:
+                observer(event)
+            except Exception as error:  # a full disk, say: it must not cost the run, and this file has everything
+                warn(f"the events are no longer written elsewhere than to {self._file.name}: {error}")
+                self.observers.remove(observer)
+
+    def observe(self, observer: Observer) -> None:
+        """Call `observer` with the events that were kept, and with every new one."""
+        for event in self.kept:
+            observer(event)
+        self.observers.append(observer)
 
     def close(self) -> None:
         self._file.close()
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The events of a metrics.jsonl; a last line that was cut short by a crash is ignored.
+    """The events of a metrics.jsonl; a last line that was cut short by a crash is ignored. A null loss is NaN again.
 
     UserError for a file that cannot be read, or that contains anything else.
     """
@@ -44,12 +62,32 @@ def read_metrics(path: Path) -> list[dict]:
     for number, line in enumerate(lines, start=1):
         try:
             event = json.loads(line)
+            event["step"] = int(event["step"])
             if event["split"] == "test":
                 dict(event["accuracy_by_kind"])
             else:
-                float(event["loss"]), float(event.get("grad_norm", 0.0))
-            events.append({**event, "step": int(event["step"])})
+                event["loss"] = number_of(event["loss"])
+            if "grad_norm" in event:
+                event["grad_norm"] = number_of(event["grad_norm"])
+            events.append(event)
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             if number < len(lines):
                 raise UserError(f"{path}, line {number} is not a valid event.") from None
     return events
+
+
+def line_of(event: dict) -> str:
+    return json.dumps(json_values(event), allow_nan=False) + "\n"
+
+
+def json_values(value: object) -> object:
+    """NaN and infinity, which JSON does not have, as null: pandas reads that as NaN, and so does `read_metrics`."""
+    if isinstance(value, dict):
+        return {key: json_values(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_values(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def number_of(value: float | None) -> float:
+    return math.nan if value is None else float(value)

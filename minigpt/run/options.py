@@ -73,6 +73,9 @@ class Options:
     """Also keep the weights with the lowest held-out loss, in best/ in the run's folder; model/ holds the last ones."""
     patience: Count | None = None
     """Stop after this many evaluations in a row without a lower held-out loss; if left out, take every step."""
+    log: Literal["tensorboard", "wandb"] | None = None
+    """Also write the metrics for TensorBoard, into the run's folder, or for Weights & Biases; pip install
+    "minigpt[log]"."""
     steps: Count | None = None
     """Optimizer steps."""
     epochs: Epochs | None = None

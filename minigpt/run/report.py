@@ -16,10 +16,12 @@ from minigpt.learn.loss import perplexity
 from minigpt.learn.trainer import StepReport, Trainer
 from minigpt.measure.accuracy import Accuracy
 from minigpt.measure.perplexity import response_loss
-from minigpt.run.curves import draw
+from minigpt.run.curves import draw, optional
+from minigpt.run.interruption import measuring
 from minigpt.run.memory import peak_memory_bytes
-from minigpt.run.metrics import Metrics, read_metrics
+from minigpt.run.metrics import Metrics, json_values, read_metrics
 from minigpt.run.samples import Answers, Continuations
+from minigpt.run.stopwatch import Stopwatch, duration
 from minigpt.text.examples import Example
 
 EVALUATED = 256  # held-out rows in an evaluation during training; the final one uses all
@@ -36,13 +38,13 @@ class Report:
         trainer: Trainer,
         valid: Sequence[Example],
         samples: Answers | Continuations,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         self.folder, self.trainer, self.valid, self.samples = folder, trainer, valid, samples
-        self.started = time.perf_counter()
+        self.stopwatch = stopwatch or Stopwatch()
         self.accuracy_before: float | None = None
         self.metrics = Metrics(folder / "metrics.jsonl", trainer.step, trainer.recipe.steps)
-        steps = (e for e in read_metrics(folder / "metrics.jsonl") if e["split"] == "train")
-        self.norms = deque((float(e["grad_norm"]) for e in steps if "grad_norm" in e), RECENT)
+        self.norms = deque((e["grad_norm"] for e in self.events if "grad_norm" in e), RECENT)
         forget_samples(folder / "samples.md", trainer.step)
 
     def before_training(self) -> None:
@@ -53,8 +55,11 @@ class Report:
             if accuracy := self.accuracy():
                 self.accuracy_before = accuracy.overall
         else:
-            events = read_metrics(self.folder / "metrics.jsonl")
-            self.accuracy_before = next((e["accuracy"] for e in events if e["split"] == "test"), None)
+            self.accuracy_before = next((e["accuracy"] for e in self.events if e["split"] == "test"), None)
+
+    @property
+    def events(self) -> list[dict]:
+        return read_metrics(self.folder / "metrics.jsonl")
 
     def step(self, report: StepReport, bar: tqdm | None = None) -> None:
         """Write one line of metrics.jsonl and update the progress bar. Gradient-norm spikes are printed."""
@@ -89,7 +94,8 @@ class Report:
         """Write the mean loss on held-out rows, all or some of them, to metrics.jsonl; redraw loss.png."""
         start = time.perf_counter()
         rows = self.valid if whole else self.valid[:: max(1, len(self.valid) // EVALUATED)][:EVALUATED]
-        nll, count = response_loss(self.trainer.model, rows, self.trainer.recipe.micro_batch_size, self.dtype)
+        with measuring():
+            nll, count = response_loss(self.trainer.model, rows, self.trainer.recipe.micro_batch_size, self.dtype)
         self.metrics.write(
             self.trainer.step,
             "valid",
@@ -102,20 +108,29 @@ class Report:
         return nll / count
 
     def draw(self) -> None:
-        draw([self.folder], self.folder / "loss.png")
+        with optional(self.folder / "loss.png"):
+            draw([self.folder], self.folder / "loss.png")
+
+    def show_midway(self) -> None:
+        """Show the samples after half of the steps; once, also where an interrupted run is resumed there."""
+        step, path = self.trainer.step, self.folder / "samples.md"
+        when, is_due = f"Midway, after {step} steps", 0 < step == self.trainer.recipe.steps // 2
+        if is_due and not (path.exists() and f"## {when}\n" in path.read_text(encoding="utf-8")):
+            self.show_samples(when)
 
     def show_samples(self, when: str) -> None:
-        """Let the current model answer or continue the same few texts; print that and append it to samples.md."""
-        lines, text = self.samples.show(self.trainer.model)
-        tqdm.write(wrapped("\n".join([f"\n{when}:", *(f"  {line}" for line in lines)])))
+        """Let the current model answer or continue the same few texts; append that to samples.md and print it."""
+        with measuring():
+            lines, text = self.samples.show(self.trainer.model)
         with (self.folder / "samples.md").open("a", encoding="utf-8") as file:
             file.write(f"## {when}\n\n{text}")
+        tqdm.write(wrapped("\n".join([f"\n{when}:", *(f"  {line}" for line in lines)])))
 
     def accuracy(self) -> Accuracy | None:
         """Exact match on the test conversations, by kind; written to metrics.jsonl. None for plain text."""
         if not len(self.samples):
             return None
-        with tqdm(total=len(self.samples), desc="answering the test", unit="row", leave=False) as bar:
+        with measuring(), tqdm(total=len(self.samples), desc="answering the test", unit="row", leave=False) as bar:
             result = self.samples.accuracy(self.trainer.model, bar.update)
         self.metrics.write(
             self.trainer.step, "test", accuracy=result.overall, accuracy_by_kind=result.by_kind, rows=len(self.samples)
@@ -124,11 +139,11 @@ class Report:
 
     def after_training(self) -> None:
         """Print the final figures, and write them to result.json."""
-        before, seconds = self.accuracy_before, time.perf_counter() - self.started
-        accuracy = self.accuracy()
+        before, accuracy = self.accuracy_before, self.accuracy()
         loss = self.evaluate(whole=True)
         self.show_samples("After training")
-        peak = peak_memory_bytes(self.trainer.model.device)
+        peak, seconds = peak_memory_bytes(self.trainer.model.device), self.stopwatch.seconds
+        training = sum((event.get("seconds", 0.0) for event in self.events if event["split"] == "train"), start=0.0)
         result = {
             "valid_loss": loss,
             "valid_perplexity": perplexity(loss),
@@ -138,13 +153,16 @@ class Report:
             "peak_memory_bytes": peak,
         }
         incoming = self.folder / "result.json.new"
-        incoming.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(json_values(result), indent=2, ensure_ascii=False) + "\n"
+        incoming.write_text(text, encoding="utf-8", errors="backslashreplace")  # half a character: JSON's own escape
+        self.stopwatch.write(self.folder)
         incoming.replace(self.folder / "result.json")  # the last file of a run, and complete if it exists
         if accuracy:
             at_first = "" if before is None else f" ({before:.1%} before training)"
             print(f"\nExact match on {len(self.samples)} test conversations{at_first}:\n{accuracy}")
         print(f"Held-out loss {loss:.3f}, perplexity {perplexity(loss):.2f}.")
-        print(f"{self.trainer.step} steps, {seconds:.0f} s, {peak / 2**20:,.0f} MiB of peak memory.")
+        memory = "" if peak is None else f", {peak / 2**20:,.0f} MiB of peak memory"
+        print(f"{self.trainer.step} steps in {duration(seconds)}, {duration(training)} of it training{memory}.")
         print(f"Plot {self.folder / 'loss.png'}, model {self.folder / 'model'}.")
 
     @property

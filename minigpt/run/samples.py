@@ -1,5 +1,6 @@
 """What a model says, shown before, midway and after training: answers to conversations, or continuations of a text."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from minigpt.measure.accuracy import Accuracy, answer, exact_match, wanted
@@ -7,6 +8,7 @@ from minigpt.model.gpt import GPT
 from minigpt.sample.generation import generate_batch
 from minigpt.sample.sampling import Sampling
 from minigpt.text.examples import Example, Splits
+from minigpt.text.printing import on_one_line, shortened
 from minigpt.text.records import Conversation
 from minigpt.text.template import Template
 from minigpt.text.tokenizer import Tokenizer
@@ -36,7 +38,8 @@ class Answers:
             verdict = "right" if given == right else f"wanted: {on_one_line(right)}"
             shown = (shortened(part) for part in (" | ".join(turns), on_one_line(given), verdict))
             lines.append("{}  ->  {}  ({})".format(*shown))
-            text += "".join(f"- {line}\n" for line in turns) + f"- **model: {on_one_line(given)}** ({verdict})\n\n"
+            text += "".join(f"- {message['role']}: {as_code(message['content'])}\n" for message in row.asked)
+            text += f"- **model:** {as_code(given)} ({'right' if given == right else f'wanted: {as_code(right)}'})\n\n"
         return lines, text
 
     def accuracy(self, model: GPT, progress: Callable[[int], object]) -> Accuracy:
@@ -69,9 +72,9 @@ class Continuations:
         drawn = generate_batch(model, self.prompts, new, sampling=Sampling(0.8), stop=stop, seed=0)
         for prompt, ids in zip(self.prompts, drawn, strict=True):
             text_only = [token for token in prompt if token not in self.tokenizer.control.values()]
-            opening, continued = (on_one_line(self.tokenizer.decode(part)) for part in (text_only, ids))
-            lines.append(f"{shortened(opening, 40)}  ->  {shortened(continued)}")
-            text += f"- {opening}\n- **model: {continued}**\n\n"
+            opening, continued = (self.tokenizer.decode(part) for part in (text_only, ids))
+            lines.append(f"{shortened(on_one_line(opening), 40)}  ->  {shortened(on_one_line(continued))}")
+            text += f"- {as_code(opening)}\n- **model:** {as_code(continued)}\n\n"
         return lines, text
 
 
@@ -89,11 +92,9 @@ def spread(conversations: Sequence[Conversation], count: int) -> list[Conversati
     return (kinds[::step] + [row for row in kinds if row not in kinds[::step]] + rest)[:count]
 
 
-def on_one_line(text: str) -> str:
-    """Line breaks and unprintable characters escaped as in Python."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def shortened(text: str, most: int = 100) -> str:
-    """At most `most` characters; samples.md has the rest."""
-    return text if len(text) <= most else text[: most - 3] + "..."
+def as_code(text: str) -> str:
+    """As a code span of Markdown, in which no character of the text is markup."""
+    text = on_one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " * (text[:1] in ("`", " ", "") or text[-1:] in ("`", " "))
+    return f"{fence}{space}{text}{space}{fence}"

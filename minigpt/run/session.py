@@ -1,9 +1,8 @@
 """The frame around a run's steps: folder, lock, resuming, repeating, signals, errors."""
 
-import signal
 from contextlib import ExitStack
 from dataclasses import asdict
-from types import FrameType, TracebackType
+from types import TracebackType
 
 import torch
 
@@ -13,7 +12,7 @@ from minigpt.learn.trainer import NotFinite, Trainer
 from minigpt.run.best import check_not_over
 from minigpt.run.changes import Changes
 from minigpt.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from minigpt.run.curves import draw
+from minigpt.run.curves import draw, optional
 from minigpt.run.defaults import derived
 from minigpt.run.folder import (
     Lock,
@@ -25,8 +24,10 @@ from minigpt.run.folder import (
     write_options,
 )  # fmt: skip
 from minigpt.run.identity import check_present, checksums
+from minigpt.run.interruption import Interrupted, Interruption
 from minigpt.run.memory import check_memory, out_of_memory
 from minigpt.run.options import Options
+from minigpt.run.stopwatch import Stopwatch
 from minigpt.text.corpus import PlainText
 from minigpt.text.splits import Data, write_bad_rows
 
@@ -49,6 +50,7 @@ class Session:
             check_free(options.run)
         self.resuming, self.folder = options.resume, options.run
         self.trainer: Trainer | None = None
+        self.stopwatch = Stopwatch()
         self._stack = ExitStack()
 
     def __enter__(self) -> "Session":
@@ -79,7 +81,7 @@ class Session:
             write_bad_rows(self.folder / "bad_rows.jsonl", data.bad)
         if self.changes and (words := self.changes.in_words(trainer.step)):
             print(words)
-        self._interruption = self._stack.enter_context(Interruption())
+        self._interruption = self._stack.enter_context(Interruption(lambda: f"step {trainer.step}"))
 
     def _resume(self, record: dict) -> None:
         trainer, folder, steps = self.trainer, self.folder, self.options.steps
@@ -91,6 +93,7 @@ class Session:
             raise UserError(f"{folder} is finished: it took its {steps} steps. A larger --steps continues it.")
         check_not_over(folder, trainer.step, self.options.patience)
         (folder / "result.json").unlink(missing_ok=True)
+        self.stopwatch.read(folder)
         write_options(folder, self.changes.recorded(record, trainer.step))
 
     @property
@@ -101,23 +104,35 @@ class Session:
     def save(self) -> None:
         """Write a checkpoint, and keep as many older ones as --keep allows."""
         save_checkpoint(self.folder / "checkpoint", self.trainer, self.options.keep)
+        self.stopwatch.write(self.folder)
 
     def end(self) -> None:
         """Finish the steps. After a signal, save, say how to continue and exit with 128 plus the signal's number."""
-        self._interruption.restore()
-        if number := self._interruption.signal:
-            self.save()
+        if self._interruption.signal:
+            self._stop()
+
+    def _stop(self) -> None:
+        self.save()
+        self._draw()
+        print(f"Stopped after step {self.trainer.step}. To continue: {resume_command(self.folder)}")
+        raise SystemExit(128 + self._interruption.signal)
+
+    def _draw(self) -> None:
+        with optional(self.folder / "loss.png"):
             draw([self.folder], self.folder / "loss.png")
-            print(f"Stopped after step {self.trainer.step}. To continue: {resume_command(self.folder)}")
-            raise SystemExit(128 + number)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Release the lock. A diverged run or one out of memory becomes a sentence that says what to do."""
+        """Release the lock. After a signal within an evaluation, save and exit, as `end` does.
+
+        A diverged run or one out of memory becomes a sentence that says what to do.
+        """
         with self._stack:
+            if isinstance(error, Interrupted):
+                self._stop()
             if isinstance(error, NotFinite):
-                draw([self.folder], self.folder / "loss.png")
+                self._draw()
                 kept = [path.name for path in checkpoints(self.folder / "checkpoint")]
                 lower = resume_command(self.folder, "--lr", f"{self.options.lr / 3:.1g}")
                 raise UserError(
@@ -126,25 +141,3 @@ class Session:
                 ) from None
             if isinstance(error, RuntimeError | MemoryError) and self.trainer:
                 raise out_of_memory(error, self.trainer) from None
-
-
-class Interruption:
-    """Ctrl-C and SIGTERM let the current step finish; `signal` is the number of the one received. A second one ends
-    the process at once."""
-
-    def __enter__(self) -> "Interruption":
-        self.signal = 0
-        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        self.restore()
-
-    def restore(self) -> None:
-        """Put back the previous handlers."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def __exit__(self, *exception: object) -> None:
-        self.restore()

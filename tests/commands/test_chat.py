@@ -251,6 +251,26 @@ def test_the_commands(says, typed, tmp_path):
     assert BYTES.decode(prompts[2]).startswith("<|im_start|>user\n /usr/bin?<|im_end|>")
 
 
+def test_lines_that_arrive_at_once_are_one_turn_and_a_command_among_them_is_done(says, typed, monkeypatch):
+    """A slash that begins no command is text, of one line or several."""
+    prompts = says("One.", "Two.", "Three.")
+    arrived = iter([True, True, True, False, False, True, False])
+    monkeypatch.setattr("minigpt.chat.more_has_arrived", lambda: next(arrived, False))
+    chat = new_chat()
+    shown = typed(chat, "a", "", "/etc/b\n", "/undo", "c\n\nd\n", "/e is a path", "f")
+    assert "Removed: a\n\n/etc/b\n" in shown
+    assert "There is no command /e; /help lists" in shown
+    assert [turn["content"] for turn in chat.turns[::2]] == ["c\n\nd", "f"]
+    assert len(prompts) == 3
+
+
+def test_pasted_lines_that_begin_with_a_slash_are_a_question(says, typed):
+    says("One.")
+    chat = new_chat()
+    typed(chat, "/etc/hosts\nWhat is it?")
+    assert chat.turns[0]["content"] == "/etc/hosts\nWhat is it?"
+
+
 def test_saving_never_replaces_a_file_that_was_there(says, tmp_path):
     says("One.")
     chat = new_chat()
@@ -354,6 +374,13 @@ def test_in_a_real_terminal_ctrl_c_stops_the_answer_and_not_the_program(tmp_path
         until("you> ")
         os.write(ours, b"/undo\n")
         until("Removed: Trái nghĩa với old? 👋")
+        until("you> ")
+        os.write(ours, "Một dòng,\n\nand another.\n".encode())  # pasted: all at once
+        until("model> ")
+        os.write(ours, b"\x03")
+        until("you> ")
+        os.write(ours, b"/undo\n")
+        until("Removed: Một dòng,\r\n\r\nand another.\r\n")
         until("you> ")
         os.write(ours, b"\x04")
         assert process.wait(30) == 0

@@ -13,6 +13,7 @@ import torch
 
 from minigpt import command, train
 from minigpt.learn.trainer import Trainer
+from minigpt.run import report, samples
 from minigpt.run.checkpoint import checkpoints
 from minigpt.run.folder import Lock
 from tests.commands.conftest import write_questions
@@ -44,7 +45,7 @@ def test_a_run_stopped_twice_ends_in_the_bytes_of_one_never_stopped(cli, tmp_pat
     options = ("--data", questions, *ASKED, "--dtype", dtype)
     assert cli("train", *options, "--run", tmp_path / "whole").status == 0
     args = (*options, "--run", tmp_path / "parts")
-    for step, number in ((3, signal.SIGINT), (8, signal.SIGTERM)):
+    for step, number in ((3, signal.SIGINT), (6, signal.SIGHUP), (8, signal.SIGTERM)):
         with monkeypatch.context() as patch:
             stop_before(patch, step, number)
             stopped = cli("train", *args)
@@ -60,6 +61,49 @@ def test_a_run_stopped_twice_ends_in_the_bytes_of_one_never_stopped(cli, tmp_pat
         assert parts[what] == whole[what], what
     steps = [event["step"] for event in parts["events"] if event["split"] == "train"]
     assert steps == list(range(1, 10))
+
+
+def stop_within(monkeypatch: pytest.MonkeyPatch, when: str, number: signal.Signals) -> None:
+    """This signal comes after the first batch of the `when`-th evaluation or answering, counted from 1."""
+    name, count = when.split()
+    module = samples if name == "answer" else report
+    function, seen = getattr(module, name), []
+
+    def interrupted(*args: object, **more: object):
+        seen.append(1)
+        if len(seen) == int(count):
+            signal.raise_signal(number)
+        return function(*args, **more)
+
+    monkeypatch.setattr(module, name, interrupted)
+
+
+def test_a_run_stopped_within_its_evaluations_ends_in_the_bytes_of_one_never_stopped(
+    cli, tmp_path, questions, monkeypatch
+):
+    """At once, before its training, midway and after it; what was abandoned is done by the resumed run."""
+    options = ("--data", questions, *ASKED)
+    assert cli("train", *options, "--run", tmp_path / "whole").status == 0
+    args = (*options, "--run", tmp_path / "parts")
+    for when, step in (
+        ("answer 2", 0),
+        ("response_loss 2", 4),
+        ("answer 1", 4),
+        ("response_loss 1", 8),
+        ("answer 1", 9),
+    ):
+        with monkeypatch.context() as patch:
+            stop_within(patch, when, signal.SIGINT)
+            stopped = cli("train", *args)
+        assert stopped.status == 130, (when, stopped.err)
+        assert f"leaving the evaluation after step {step}, then saving" in stopped.err
+        assert f"Stopped after step {step}. To continue: python -m minigpt.train --resume --run" in stopped.out
+        monkeypatch.chdir(tmp_path)
+        args = ("--resume", "--run", tmp_path / "parts")
+    assert cli("train", *args).status == 0
+    whole, parts = outcome(tmp_path / "whole"), outcome(tmp_path / "parts")
+    for what in whole:
+        assert parts[what] == whole[what], what
 
 
 def test_a_second_ctrl_c_ends_at_once(cli, tmp_path, questions, monkeypatch):

@@ -151,3 +151,69 @@ def source_on_path() -> dict[str, str]:
     import os
 
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("evaluate", ["--model", "any", "--json", "OUT"]),
+        ("evaluate", ["--compare", "any", "other", "--json", "OUT"]),
+        ("plot", ["any", "--out", "OUT"]),
+        ("view", ["--plot", "OUT"]),
+        ("view", ["--to-chatml", "OUT"]),
+    ],
+)
+@pytest.mark.parametrize("out", ["no/such/folder/out.png", "folder", "file/out.png"])
+def test_where_the_result_goes_is_looked_at_before_the_work(cli, tmp_path, monkeypatch, name, args, out):
+    """Every reading of a model, of metrics or of conversations fails here: none is begun."""
+
+    def begun(*_: object, **__: object):
+        raise AssertionError("the work has begun")
+
+    for target in ("evaluate.load_model", "evaluate.read_conversations", "plot.draw", "view.read_conversations"):
+        monkeypatch.setattr(f"minigpt.{target}", begun)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "any").mkdir()
+    (tmp_path / "any" / "metrics.jsonl").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert_one_sentence(cli(name, *[out if arg == "OUT" else arg for arg in args]), out)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+WITHOUT = """
+import importlib, pkgutil, signal, sys
+for name in ("fcntl", "resource", "readline", "termios", "tty", "pty", "pwd", "grp", "syslog"):
+    sys.modules[name] = None
+for name in ("SIGHUP", "SIGPIPE", "SIGALRM", "SIGUSR1"):
+    if hasattr(signal, name):
+        delattr(signal, name)
+import minigpt
+for module in pkgutil.walk_packages(minigpt.__path__, "minigpt."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from minigpt import command, train
+command.run(train.Options, train.main, "train", train.saved_options)
+"""
+
+
+def test_a_system_without_the_modules_and_signals_of_unix_trains_too(tmp_path, questions):
+    """Windows, seen from here: every module is imported, and a run of one step done."""
+    args = ["--data", str(questions), "--steps", "1", "--accuracy-rows", "1", "--run", "run"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *args], cwd=tmp_path, env=source_on_path(), capture_output=True, text=True,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_compiler_that_is_missing_is_found_out_before_a_run_has_a_folder(cli, tmp_path, questions, monkeypatch):
+    def compiling(function):
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    outcome = cli("train", "--data", questions, "--compile", "--steps", 1)
+    assert_one_sentence(outcome, "--compile does not work here: No working C++ compiler found. It needs")
+    assert list(tmp_path.iterdir()) == [questions]
+    assert_one_sentence(cli("bench", "--compile", "--tokenizer", "bytes", "--data", questions), "--compile does not")

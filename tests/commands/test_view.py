@@ -174,11 +174,34 @@ def test_supervising_all_marks_everything(cli, conversation, option):
 
 
 @pytest.mark.parametrize(("rows", "shown"), [(0, 0), (2, 2), (9, 3)])
-def test_as_many_rows_as_asked_for_are_shown_from_the_first_on(cli, tmp_path, rows, shown):
+def test_as_many_rows_as_asked_for_are_shown(cli, tmp_path, rows, shown):
     path = write(tmp_path / "d.jsonl", said("a", "b"), "", said("c", "d"), said("e", "f"))
     outcome = cli("view", "--data", path, "--rows", rows)
     assert re.findall(r"line (\d), 23 tokens:", outcome.out) == ["1", "3", "4"][:shown]
     assert "\n3 conversations; tokens bytes, template chatml\n" in "\n" + outcome.out
+
+
+def kinds_shown(out: str) -> list[tuple[str, int]]:
+    return [(kind, int(line)) for kind, line in re.findall(r"^(.*): .*, line (\d+), \d+ tokens:$", out, re.MULTILINE)]
+
+
+def test_the_rows_shown_are_of_different_kinds_and_far_apart(cli, tmp_path):
+    """Thirty rows of addition, then ten of capitals, one of colors."""
+    kinds = ["add"] * 30 + ["capital"] * 10 + ["$c\n"]
+    rows = [{"prompt": str(i), "completion": "a", "kind": kind} for i, kind in enumerate(kinds)]
+    path = write(tmp_path / "d.jsonl", *rows)
+    shown = {n: kinds_shown(cli("view", "--data", path, "--rows", n).out) for n in (1, 2, 3, 5, 41, 99)}
+    assert shown[1] == [("add", 1)]
+    assert shown[2] == [("add", 1), ("capital", 31)]
+    assert shown[3] == [("add", 1), ("capital", 31), ("$c\\n", 41)]
+    assert shown[5] == [("add", 1), ("add", 16), ("capital", 31), ("capital", 36), ("$c\\n", 41)]
+    assert [line for _, line in shown[41]] == [line for _, line in shown[99]] == list(range(1, 42))
+
+
+def test_rows_of_one_kind_are_shown_from_the_whole_of_the_data(cli, tmp_path):
+    paths = [write(tmp_path / f"{name}.jsonl", *[said("a", "b")] * 6) for name in "xy"]
+    out = cli("view", "--data", *paths, "--rows", 4).out
+    assert re.findall(r"/(\w)\.jsonl, line (\d), ", out) == [("x", "1"), ("x", "4"), ("y", "1"), ("y", "4")]
 
 
 def test_a_row_is_shown_as_far_as_it_fits_and_one_that_does_not_says_why(cli, tmp_path):

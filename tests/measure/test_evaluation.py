@@ -89,7 +89,26 @@ def test_a_pair_differs_by_its_figures_and_varies_less_than_either() -> None:
 
 def test_only_figures_that_both_have_are_compared() -> None:
     one, two = Evaluation(rows("x"), losses=[(1.0, 1)], answers=["x"]), Evaluation(rows("x"), answers=["y"])
-    assert difference(one, two) == {"accuracy": (-1.0, -1.0, -1.0)}
+    assert list(difference(one, two)) == ["accuracy"]
+
+
+def test_none_of_eight_right_is_no_proof_that_none_ever_is() -> None:
+    """Nor are two models equal because neither has a row right that the other has not."""
+    one = Evaluation(rows(*"abcdefgh"), answers=["?"] * 8)
+    assert one.figures["accuracy"] == (0.0, 0.0, pytest.approx(0.3244, abs=1e-4))
+    assert difference(one, one)["accuracy"] == (0.0, pytest.approx(-0.3244, abs=1e-4), pytest.approx(0.3244, abs=1e-4))
+    every = Evaluation(rows(*"abcdefgh"), answers=[*"abcdefgh"])
+    gap, low, high = difference(one, every)["accuracy"]
+    assert (gap, high) == (1.0, 1.0)
+    assert 0.5 < low < 0.6
+
+
+def test_a_difference_with_some_variation_has_the_bootstraps_interval() -> None:
+    one = Evaluation(rows(*"abcdefgh"), answers=[*"abcd????"])
+    two = Evaluation(rows(*"abcdefgh"), answers=[*"abcdef??"])
+    gap, low, high = difference(one, two)["accuracy"]
+    assert (gap, low) == (0.25, 0.0)
+    assert high in (0.5, 0.625)
 
 
 def test_each_row_says_what_was_made_of_it() -> None:

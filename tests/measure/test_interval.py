@@ -1,11 +1,13 @@
-"""Lesson 14: intervals by bootstrap, against what is known of them."""
+"""Lesson 14: intervals, against what is known of them."""
 
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from minigpt.measure.interval import bootstrap
+from minigpt.measure.interval import bootstrap, newcombe, wilson
 
 
 def mean(sums: np.ndarray) -> np.ndarray:
@@ -53,3 +55,44 @@ def test_a_pair_is_drawn_together() -> None:
     rows = np.concatenate([counted(first), counted(first + 1)], axis=1)
     low, high = bootstrap(lambda sums: mean(sums[..., 2:]) - mean(sums[..., :2]), rows)
     assert (low, high) == (pytest.approx(1), pytest.approx(1))
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (29, 29, 0.8830, 1.0),
+    ],
+)
+def test_shares_have_the_intervals_that_are_published(right: int, n: int, low: float, high: float) -> None:
+    """Newcombe's table of examples (1998, "Two-sided confidence intervals for the single proportion"), method 3."""
+    assert wilson(right, n) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@given(data=st.data(), n=st.integers(1, 2000))
+def test_the_interval_of_a_share_holds_it_and_has_a_width(data: st.DataObject, n: int) -> None:
+    right = data.draw(st.integers(0, n))
+    low, high = wilson(right, n)
+    assert 0 <= low <= right / n <= high <= 1
+    assert high - low > 1 / (n + 4)
+    assert wilson(n - right, n) == (pytest.approx(1 - high), pytest.approx(1 - low))
+
+
+@given(n=st.integers(1, 500), data=st.data())
+def test_two_models_alike_on_every_row_may_differ_on_others(n: int, data: st.DataObject) -> None:
+    """By no more than a share may that is 0 in n rows, and the same in both directions at an even share."""
+    right = data.draw(st.integers(0, n))
+    low, high = newcombe(right, right, n)
+    assert -1 <= low < 0 < high <= 1
+    assert newcombe(n - right, n - right, n) == (pytest.approx(-high), pytest.approx(-low))
+    if right in (0, n):
+        assert max(high, -low) == pytest.approx(wilson(0, n)[1])
+
+
+def test_two_models_that_differ_on_every_row_have_an_interval_up_to_the_end_of_the_scale() -> None:
+    low, high = newcombe(0, 10, 10)
+    assert (round(low, 3), high) == (0.608, 1.0)
+    assert newcombe(10, 0, 10) == (-1.0, pytest.approx(-low))

@@ -15,6 +15,7 @@ from torch import Tensor
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe, Trainer
+from minigpt.run import checkpoint
 from minigpt.run.checkpoint import (
     INCOMING,
     checkpoints,
@@ -232,13 +233,16 @@ def test_a_checkpoint_is_on_disk_before_it_gets_its_name_and_both_before_an_olde
 @pytest.mark.skipif(os.name == "nt", reason="a folder cannot be flushed on Windows, and need not be")
 @pytest.mark.parametrize(
     ("number", "is_tolerated"),
-    [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False), (errno.ENOSPC, False)],
-    ids=["EINVAL", "ENOTSUP", "EIO", "ENOSPC"],
+    [
+        *((number, True) for number in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM)),
+        *((number, False) for number in (errno.EIO, errno.ENOSPC, errno.EDQUOT)),
+    ],
 )
 def test_only_a_file_system_that_cannot_flush_a_folder_may_refuse_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_tolerated: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, number: int, is_tolerated: bool
 ) -> None:
-    """Any other error means that the name may be lost, and the run has to say so."""
+    """Others mean that the name may be lost, and the run has to say so."""
+    monkeypatch.setattr(checkpoint, "warned", set())
     trainer, fsync, handles = new_trainer(seed=1), os.fsync, []
 
     def refused(handle: int) -> None:
@@ -249,14 +253,42 @@ def test_only_a_file_system_that_cannot_flush_a_folder_may_refuse_to(
 
     monkeypatch.setattr(os, "fsync", refused)
     if is_tolerated:
-        save_checkpoint(tmp_path, trainer)
+        for _ in range(2):
+            save_checkpoint(tmp_path, trainer)
+        handles.pop()
         assert checkpoints(tmp_path) == [path_of(tmp_path, 0)]
+        warnings = capsys.readouterr().err
+        assert f"warning: the file system of {tmp_path} cannot flush to disk ({os.strerror(number)})" in warnings
+        assert len(warnings.splitlines()) == 1, "once is enough"
     else:
         with pytest.raises(UserError, match=f"step 0 cannot be written .*{os.strerror(number)}"):
             save_checkpoint(tmp_path, trainer)
     [handle] = handles
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(handle)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_that_cannot_flush_a_file_keeps_the_checkpoint_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, number: int
+) -> None:
+    monkeypatch.setattr(checkpoint, "warned", set())
+
+    def refused(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    save_checkpoint(tmp_path, new_trainer(seed=1))
+    assert checkpoints(tmp_path) == [path_of(tmp_path, 0)]
+    assert "after a power failure the last checkpoint may be missing" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_listed_keeps_the_checkpoint_too(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", denied)
+    flush_names(tmp_path)
 
 
 def test_where_a_folder_cannot_be_opened_none_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

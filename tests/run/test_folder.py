@@ -1,7 +1,10 @@
 """Lesson 09: a run's folder is its own, and what keeps it from being made or locked is a sentence."""
 
 import errno
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,3 +158,47 @@ def test_a_name_that_is_no_text_is_read_back_as_it_was(tmp_path: Path) -> None:
     write_options(tmp_path, values)
     assert read_options(tmp_path) == values
     assert "Đường" in (tmp_path / "options.json").read_text("utf-8")
+
+
+NO_LOCKS = [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.EACCES, errno.EPERM]
+
+
+@pytest.fixture(params=NO_LOCKS, ids=errno.errorcode.get)
+def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system whose `flock` answers in one of the ways in which those without locks do."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refused(*_: object) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+
+
+def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path: Path, no_locks: None, capsys) -> None:
+    with Lock(tmp_path):
+        pass
+    warned = capsys.readouterr().err
+    assert f"warning: the file system of {tmp_path} has no locks; take care that no second process" in warned
+    assert len(warned.splitlines()) == 1
+    assert not (tmp_path / "owner").exists()
+
+
+def test_without_locks_a_process_that_runs_keeps_others_out_and_one_that_died_does_not(
+    tmp_path: Path, no_locks: None
+) -> None:
+    refused = rf"in use by process {os.getpid()};.*remove .*owner"
+    with Lock(tmp_path), pytest.raises(UserError, match=refused), Lock(tmp_path):
+        pass
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for owner in (f"by process {dead.pid}\n", "", "by process x", "by process 99999999999999999999"):
+        (tmp_path / "owner").write_text(owner)
+        with Lock(tmp_path):
+            pass
+
+
+def test_a_lock_leaves_nothing_but_itself_behind(tmp_path: Path, capsys) -> None:
+    with Lock(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "owner"]
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert capsys.readouterr().err == ""

@@ -1,5 +1,7 @@
 """Lesson 10: how much memory a run needs, before it starts and when it was not enough."""
 
+import sys
+
 import pytest
 import torch
 
@@ -92,3 +94,28 @@ def test_memory_that_ran_out_is_a_sentence_and_other_errors_stay_what_they_are()
 
 def test_this_machine_has_memory() -> None:
     assert 2**28 < memory.device_bytes(torch.device("cpu")) < 2**50
+
+
+@pytest.mark.parametrize("failure", [OSError("no /proc"), NotImplementedError(), ImportError("libkvm"), RuntimeError()])
+def test_a_system_that_does_not_say_how_much_memory_there_is_stops_no_run(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    import psutil
+
+    def failing(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(psutil, "virtual_memory", failing)
+    assert memory.device_bytes(torch.device("cpu")) is None
+    memory.check_memory(trainer())
+    assert "the estimate was" in str(memory.out_of_memory(MemoryError(), trainer()))
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrusage", failing)
+    assert memory.peak_memory_bytes(torch.device("cpu")) is None
+
+
+def test_a_system_without_psutil_or_resource_does_not_say_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("psutil", "resource"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert memory.device_bytes(torch.device("cpu")) is None
+    assert memory.peak_memory_bytes(torch.device("cpu")) is None

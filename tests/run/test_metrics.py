@@ -1,5 +1,7 @@
 """Lesson 09: what a run wrote down survives a crash, and a resumed run does not tell a step twice."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,60 @@ def test_a_line_that_is_no_event_is_named(path: Path, line: str) -> None:
 def test_a_run_from_the_start_forgets_all_steps(path: Path) -> None:
     Metrics(path).close()
     assert steps(path) == []
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_every_line_is_json_and_pandas_reads_them_with_what_is_no_number(tmp_path: Path) -> None:
+    """NaN, and the perplexity of a loss above 709: JSON has neither, and strict readers stop at both."""
+    path = tmp_path / "metrics.jsonl"
+    metrics = Metrics(path)
+    metrics.write(0, "test", accuracy=0.5, accuracy_by_kind={"$a": 0.5}, rows=2)
+    metrics.write(1, "train", loss=math.nan, perplexity=math.inf, grad_norm=-math.inf)
+    metrics.write(2, "train", loss=1.5, perplexity=4.5, grad_norm=2.0)
+    metrics.close()
+    for line in path.read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
+    events = read_metrics(path)
+    assert math.isnan(events[1]["loss"])
+    assert math.isnan(events[1]["grad_norm"])
+    table = pytest.importorskip("pandas").read_json(path, lines=True)
+    assert table.step.tolist() == [0, 1, 2]
+    assert table.loss.isna().tolist() == [True, True, False]
+    assert table.perplexity[2] == 4.5
+
+
+def test_a_line_of_an_earlier_version_with_nan_in_it_is_read(path: Path) -> None:
+    path.write_text('{"step": 1, "split": "train", "loss": NaN, "perplexity": Infinity}\n')
+    Metrics(path, step=1).close()
+    [event] = read_metrics(path)
+    assert math.isnan(event["loss"])
+    assert "null" in path.read_text()
+
+
+def test_who_observes_gets_the_events_that_were_kept_and_each_new_one(path: Path) -> None:
+    seen: list[dict] = []
+    metrics = Metrics(path, step=2)
+    metrics.observe(seen.append)
+    assert seen == read_metrics(path)
+    metrics.write(3, "train", loss=1.0)
+    metrics.close()
+    assert seen == read_metrics(path)
+
+
+def test_an_observer_that_fails_is_left_out_with_a_warning_and_costs_no_event(path: Path, capsys) -> None:
+    seen: list[dict] = []
+
+    def failing(event: dict) -> None:
+        raise OSError(28, "No space left on device")
+
+    metrics = Metrics(path)
+    metrics.observe(failing)
+    metrics.observe(seen.append)
+    for step in (1, 2):
+        metrics.write(step, "train", loss=1.0)
+    metrics.close()
+    assert seen == read_metrics(path)
+    assert capsys.readouterr().err.count("No space left on device") == 1

@@ -1,16 +1,22 @@
 """Lesson 14: what a run tells while it learns."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minigpt import load_template, load_tokenizer
 from minigpt.learn.trainer import Recipe, StepReport, Trainer
 from minigpt.run import report as report_module
+from minigpt.run.interruption import Interrupted
 from minigpt.run.metrics import read_metrics
 from minigpt.run.report import Report, forget_samples
-from minigpt.run.samples import Answers
+from minigpt.run.samples import Answers, as_code
 from minigpt.text.examples import encode_within
+from minigpt.text.printing import on_one_line
 from minigpt.text.records import Conversation
 from tests.conftest import two_layers
 
@@ -112,3 +118,75 @@ def test_a_resumed_run_keeps_the_samples_of_the_steps_behind_it(tmp_path: Path, 
     forget_samples(path, at)
     assert path.read_text() == "".join(sections[name] for name in left)
     forget_samples(tmp_path / "absent", at)
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_figure(
+    report: Report, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """Nor does a kind with half a character in it, which UTF-8 cannot hold and JSON can."""
+
+    def failing(*_: object) -> None:
+        raise ValueError("ParseException: $5")
+
+    monkeypatch.setattr(report_module, "draw", failing)
+    report.samples.test = [Conversation(ROW.messages, "row", kind="\ud800 $5%\x1b[31m")]
+    report.before_training()
+    report.trainer.train_step()
+    report.after_training()
+    result = json.loads((report.folder / "result.json").read_text())
+    assert list(result["accuracy_by_kind"]) == ["\ud800 $5%\x1b[31m"]
+    printed = capsys.readouterr()
+    assert "loss.png could not be drawn (ParseException: $5)" in printed.err
+    assert "\x1b[31m" not in printed.out
+    assert "\\ud800 $5%\\x1b[31m" in printed.out
+
+
+@pytest.mark.parametrize("peak", [None, 3 * 2**20])
+def test_the_time_is_that_of_the_whole_run_and_unknown_memory_is_left_out(
+    report: Report, monkeypatch: pytest.MonkeyPatch, capsys, peak: int | None
+) -> None:
+    monkeypatch.setattr(report_module, "draw", lambda *_: None)
+    monkeypatch.setattr(report_module, "peak_memory_bytes", lambda device: peak)
+    report.stopwatch.before = 7200.0
+    report.trainer.step = 1
+    report.step(step(1, 1.0))
+    report.after_training()
+    result = json.loads((report.folder / "result.json").read_text())
+    assert 7200 < result["seconds"] < 7300
+    assert result["peak_memory_bytes"] == peak
+    last = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("1 steps in"))
+    assert last == "1 steps in 2 h 0 min, 1.0 s of it training" + (", 3 MiB of peak memory." if peak else ".")
+
+
+def test_samples_that_an_interruption_left_out_are_shown_by_the_resumed_run_once(
+    tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.trainer.step = 100
+
+    def abandoned(*_: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report.samples, "show", abandoned)
+        with pytest.raises(Interrupted):
+            report.show_midway()
+    assert not (tmp_path / "samples.md").exists()
+    for _ in range(2):
+        Report(tmp_path, report.trainer, report.valid, report.samples).show_midway()
+    assert (tmp_path / "samples.md").read_text().count("## Midway, after 100 steps\n") == 1
+    report.trainer.step = 99
+    report.show_midway()
+    assert (tmp_path / "samples.md").read_text().count("## ") == 1
+
+
+@given(st.text())
+def test_text_in_the_samples_is_no_markdown(text: str) -> None:
+    """A code span ends at the first run of as many backticks as it began with."""
+    span = as_code(text)
+    fence = re.match("`+", span)[0]
+    inside = span[len(fence) : -len(fence)]
+    assert span.endswith(fence)
+    assert "\n" not in span
+    assert fence not in re.findall("`+", inside)
+    shown = inside[1:-1] if inside.startswith(" ") and inside.endswith(" ") and inside.strip(" ") else inside
+    assert shown == on_one_line(text) or not text.strip(" ")

@@ -1,0 +1,31 @@
+"""Whether a file can be written, found out before the work whose result goes into it."""
+
+import os
+from pathlib import Path
+
+from minigpt.errors import UserError
+
+
+def check_writable(path: Path) -> None:
+    """UserError if a file cannot be written there. It leaves an existing file as it is, and no new one behind."""
+    try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; give the name of a file.")
+        if path.exists() and not path.is_file():  # /dev/stdout, or a pipe, which opening and closing would end
+            return
+        is_new = not os.path.lexists(path)
+        with path.open("ab"):  # appending nothing: permissions alone do not tell what a file system allows
+            pass
+        if is_new:
+            path.unlink()
+    except FileNotFoundError:
+        raise UserError(f"{path} cannot be written: there is no folder {path.parent}.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from None
+
+
+def check_new(path: Path) -> None:
+    """As `check_writable`, for a file that must not exist yet."""
+    if os.path.lexists(path) and not path.is_dir():
+        raise UserError(f"{path} already exists; choose another name.")
+    check_writable(path)
