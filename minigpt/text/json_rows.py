@@ -34,7 +34,7 @@ def read_json(path: Path, opened: Open) -> Iterator[Row]:
     A broken line is a Row with its error. UserError for whatever else is broken, because the start of the next row is
     unknown.
     """
-    layout, name = _layout(path, opened)
+    layout, name = _layout(opened)
     if layout == "lines":
         with opened() as file:
             yield from _lines(path, file)
@@ -54,7 +54,7 @@ def _values(opened: Open) -> Iterator[JSONValues]:
         yield JSONValues(io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="\n"))
 
 
-def _layout(path: Path, opened: Open) -> tuple[str, str | None]:
+def _layout(opened: Open) -> tuple[str, str | None]:
     """Lines, an array of rows, an object with such an array under this name, or values one after another."""
     with _values(opened) as values:
         opening = values.peek()
@@ -77,8 +77,6 @@ def _layout(path: Path, opened: Open) -> tuple[str, str | None]:
         except (ValueError, RecursionError):
             return "lines", None
     lists = _lists_of_rows(value) if is_last else []
-    if len(lists) > 1:
-        raise _several(path, lists)
     if lists:
         return "object", lists[0]
     return ("values" if "\n" in text else "lines"), None
@@ -94,10 +92,6 @@ def _lists_of_rows(value: object) -> list[str]:
 def _is_row(value: object) -> bool:
     """Whether an element of a list is a row, not one message of one."""
     return any(map(is_message, value)) if isinstance(value, list) else isinstance(value, dict) and not is_message(value)
-
-
-def _several(path: Path, lists: list[str]) -> UserError:
-    return UserError(f"{path} holds several lists of rows: {', '.join(lists)}. Write each to a file of its own.")
 
 
 def _long_objects_layout(opened: Open) -> tuple[str, str | None]:
@@ -177,7 +171,8 @@ def _object(path: Path, values: JSONValues, name: str) -> Iterator[Row]:
         if key == name:
             yield from _elements(path, values)
         elif others := _lists_of_rows({key: values.value()[1]}):
-            raise _several(path, [name, *others])
+            several = f"{name}, {others[0]}"
+            raise UserError(f"{path} holds several lists of rows: {several}. Write each to a file of its own.")
         if values.peek() != ",":
             break
         values.expect(",")
