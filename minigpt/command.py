@@ -38,7 +38,7 @@ def parse(options: type[Options], prog: str, args: Sequence[str], earlier: Seque
         if field.default is field.default_factory is dataclasses.MISSING and field.name not in given:
             raise UserError(f"{option.flag} is missing. It takes: {docstrings(options)[field.name]} See {prog} --help.")
     chosen = options(**{name: known[name].value(one.values) for name, one in given.items()})
-    check_values(chosen, args)
+    check_values(chosen)
     return chosen
 
 

@@ -53,26 +53,13 @@ Seed = Annotated[int, Range(0, 2**63 - 1)]  # torch takes no more, numpy nothing
 Text = Annotated[str, AnyText()]
 
 
-def check_values(options: object, arguments: Sequence[str] = (), prefix: str = "--") -> None:
-    """UserError for a number outside of its option's range, and for an empty name. `arguments` is the command line:
-    in `options` an empty path is already the current folder."""
-    marks = {name: _mark(hint) for name, hint in get_type_hints(type(options), include_extras=True).items()}
-    for name, mark in marks.items():
-        value = getattr(options, name)
+def check_values(options: object, prefix: str = "--") -> None:
+    """UserError for a number outside of its option's range."""
+    for name, hint in get_type_hints(type(options), include_extras=True).items():
+        value, mark = getattr(options, name), mark_of(hint)
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(mark, Range) and one is not None and one not in mark:
                 raise UserError(f"{_option(name, prefix)} is {one}; it must be {mark}.")
-            if one == "" and not isinstance(mark, AnyText):
-                raise UserError(f"{_option(name, prefix)} is empty; leave it out, or give it a value.")
-    texts = {_option(name) for name, mark in marks.items() if isinstance(mark, AnyText)}
-    last = "An argument"
-    for argument in arguments:
-        value = argument
-        if argument.startswith("--"):
-            last, equals, value = argument.partition("=")
-            last, value = last.replace("_", "-"), value if equals else "not yet"
-        if value == "" and last not in texts:
-            raise UserError(f"{last} is empty; leave it out, or give it a value.")
 
 
 def check_used(options: object, names: Sequence[str], where: str) -> None:
@@ -86,8 +73,8 @@ def _option(name: str, prefix: str = "--") -> str:
     return prefix + name.replace("_", "-")
 
 
-def _mark(hint: object) -> Range | AnyText | None:
+def mark_of(hint: object) -> Range | AnyText | None:
     """What is declared beside an option, at any depth: in `Count | None`, in `tuple[BelowOne, BelowOne]`."""
     if get_origin(hint) is Annotated:
         return next((mark for mark in hint.__metadata__ if isinstance(mark, Range | AnyText)), None)
-    return next((mark for inner in get_args(hint) if (mark := _mark(inner))), None)
+    return next((mark for inner in get_args(hint) if (mark := mark_of(inner))), None)

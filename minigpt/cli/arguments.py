@@ -11,6 +11,7 @@ import tyro
 
 from minigpt.cli.names import american, nearest, synonym
 from minigpt.errors import UserError
+from minigpt.ranges import AnyText, mark_of
 
 MANY = -1  # values: one or more
 
@@ -22,6 +23,7 @@ class Option:
     name: str
     type: Any
     positional: bool = False
+    may_be_empty: bool = False
 
     @property
     def flag(self) -> str:
@@ -55,8 +57,13 @@ class Option:
         return values if get_origin(self.type) is tuple else values[0]
 
     def check(self, flag: str, values: Sequence[str]) -> None:
-        """UserError for a value that is not what the option takes, under the `flag` in the user's words."""
+        """UserError for a value that is not what the option takes, under the `flag` in the user's words.
+
+        An empty path would be the current folder.
+        """
         for value in values:
+            if value == "" and self.of in (str, Path) and not self.may_be_empty:
+                raise UserError(f"{flag} is empty; leave it out, or give it a value.")
             try:
                 if get_origin(self.of) is Literal and american(value) not in get_args(self.of):
                     raise ValueError
@@ -83,7 +90,7 @@ def options_of(options: type) -> dict[str, Option]:
         if get_origin(hint) in (Union, UnionType):
             hint = next(one for one in get_args(hint) if one is not NoneType)
         positional = tyro.conf.Positional in getattr(noted[field.name], "__metadata__", ())
-        found[field.name] = Option(field.name, hint, positional)
+        found[field.name] = Option(field.name, hint, positional, isinstance(mark_of(noted[field.name]), AnyText))
     return found | {"config": Option("config", str)}
 
 

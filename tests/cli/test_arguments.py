@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from minigpt import chat, command, plot
 from minigpt.errors import UserError
+from minigpt.ranges import Text
 from minigpt.run.options import Options as TrainOptions
 from minigpt.run.options import as_arguments
 
@@ -32,7 +33,7 @@ class Options:
     """A whole number."""
     color: Literal["auto", "gray"] = "auto"
     """A choice."""
-    text: str = ""
+    text: Text = ""
     """A text."""
     compile: bool = False
     """A switch."""
@@ -128,7 +129,7 @@ VALUES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 @given(
     data=st.lists(VALUES, min_size=1, max_size=3),
     valid=VALUES,
-    lr=st.floats(allow_nan=False),
+    lr=st.floats(1e-12, 1e30),
     skip_bad=st.booleans(),
 )
 def test_saved_options_are_read_back_as_they_were(data, valid, lr, skip_bad):

@@ -95,7 +95,7 @@ def test_a_run_folder_under_a_file_is_refused(cli, questions):
         ("generate", ["--model", ".", "--samples", "0"], "--samples"),
         ("generate", ["--model", "", "--prompt", ""], "--model is empty"),
         ("evaluate", ["--model", "x", "--json="], "--json is empty"),
-        ("plot", [""], "An argument is empty"),
+        ("plot", [""], "runs is empty"),
         ("bench", ["--steps", "0"], "--steps"),
         ("bench", ["--new-tokens", "5"], "--new-tokens has no effect with --mode sft"),
         ("bench", ["--mode", "generate", "--dtype", "bfloat16"], "--dtype has no effect with --mode generate"),

@@ -190,7 +190,7 @@ def read_back(folder: Path, **chosen: object) -> Options:
     """The options of a run that is resumed with these."""
     saved = saved_options(Options(resume=True, run=folder, **chosen))
     given = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
-    return command.parse(Options, "train", [*saved, *given])
+    return command.parse(Options, "train", given, saved)
 
 
 def test_what_was_left_out_is_derived_again_and_what_was_given_is_kept(tmp_path: Path) -> None:
