@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -19,8 +20,8 @@ class Options:
     out: Path | None = None
     """The picture's file, .png or another format that matplotlib writes; loss.png in the first run's folder if left
     out."""
-    log_y: bool | None = None
-    """Draw the losses on a logarithmic axis; if left out, where they span more than a factor of 30."""
+    log_y: Literal["auto", "always", "never"] = "auto"
+    """Draw the losses on a logarithmic axis; auto does where they span more than a factor of 30."""
 
 
 def main(options: Options) -> None:
@@ -30,7 +31,7 @@ def main(options: Options) -> None:
     out = options.out or options.runs[0] / "loss.png"
     check_picture(out)
     try:
-        draw(options.runs, out, options.log_y)
+        draw(options.runs, out, {"auto": None, "always": True, "never": False}[options.log_y])
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror or error}.") from None
     print(out)
