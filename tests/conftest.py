@@ -10,12 +10,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import minigpt  # noqa: F401, I001 - before torch, as the commands import it
 import pytest
 import torch
+from hypothesis import settings
 
 from minigpt import GPT, GPTConfig, load_tokenizer
 from minigpt.text.tokenizer import Tokenizer
 from tests import gpt2_vocabulary
 
 
+settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
+settings.load_profile("any machine")
 HERE = Path(__file__).parent
 SLOW = {HERE / "commands", HERE / "lessons"}  # whole commands, and what the lessons say
 SHARED = ("run", "short", "once")  # runs that several tests only read

@@ -38,7 +38,7 @@ def test_tiny_has_about_a_million_parameters() -> None:
     assert 0.9e6 < GPTConfig.named("tiny").parameter_count < 1.1e6
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     vocab_size=st.integers(1, 300), n_ctx=st.integers(1, 64), head_width=st.integers(1, 8),
     n_head=st.integers(1, 4), n_layer=st.integers(1, 3),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from minigpt import GPT, GPTConfig, command, load_template, load_tokenizer
+import minigpt
+from minigpt import GPT, GPTConfig, command
 from minigpt.pretrained.official import VOCABULARY
-from minigpt.text.template import save_template
 from tests.hub import Hub
 
 ROOT = Path(__file__).parents[1]
@@ -40,28 +40,53 @@ def test_every_file_it_links_to_is_there():
         assert (ROOT / target).exists(), target
 
 
+def test_the_lines_beside_the_formulas_are_those_of_the_block():
+    lines = [line.strip() for line in (ROOT / "minigpt" / "model" / "block.py").read_text("utf-8").splitlines()]
+    quoted = re.findall(r"^\| \(5\.\d\) .*\| `(.*)` \|$", README, re.M)
+    assert len(quoted) == 2
+    assert set(quoted) <= set(lines)
+
+
+def test_the_public_names_it_lists_are_those_of_the_package():
+    table = README.split("What a notebook needs")[1].split("\n## ")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == set(minigpt.__all__)
+
+
 SMALL = dict(n_embd=32, n_head=2, n_layer=2)  # in the place of the official size's
-# `python` for the README's commands: as it is, but for the official size and the SHA-256 of its tensors.
+# `python` for the README's commands: as it is, but for the official size, the SHA-256 of its tensors, fewer steps,
+# and fewer rows to answer.
 PYTHON = """
 import runpy, sys
 import minigpt.config, minigpt.pretrained.official
+import minigpt.run.defaults
 minigpt.config.SIZES["gpt2"] = {small}
 minigpt.pretrained.official.TENSORS["gpt2"] = {sha256!r}
-name, sys.argv = sys.argv[2], sys.argv[2:]
-runpy.run_module(name, run_name="__main__", alter_sys=True)
+minigpt.run.defaults.DEFAULT_STEPS = 2
+module, arguments = sys.argv[2], sys.argv[3:]
+for option, most in (("--steps", 6), ("--warmup-steps", 1), ("--n-embd", 16)):
+    if option in arguments:
+        at = arguments.index(option) + 1
+        arguments[at] = str(min(most, max(1, int(arguments[at]) // 20)) if option != "--n-embd" else most)
+if module.endswith("train") and not {{"--resume", "--repeat", "plain.jsonl", "train.txt"}} & {{*arguments}}:
+    arguments += ["--accuracy-rows", "4"]
+if module.endswith("evaluate"):
+    arguments += ["--limit", "4"]
+sys.argv = [module, *arguments]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
 
-def section(title: str) -> str:
-    """The commands of one section, as they are written."""
-    text = README.split(f"## {title}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```\n(.*?)```", text, re.S)
-    return "".join(block for block in blocks if "python -m" in block)
+def commands() -> str:
+    """Every command of the README's blocks, in the order in which they stand. .ci/run has those of installing, of the
+    tests and of the lessons."""
+    blocks = re.findall(r"^```\n(.*?)^```", README, re.S | re.M)
+    lines = [line for block in blocks for line in block.splitlines() if "python -m minigpt." in line]
+    return "".join(line.removeprefix("pip install -e . && ") + "\n" for line in lines)
 
 
 @pytest.mark.slow
-def test_downloading_fine_tuning_and_talking_run_as_they_are_written(tmp_path: Path, gpt2_folder: Path) -> None:
-    """With the hub on loopback, and a small model in the place of the official one."""
+def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2_folder: Path) -> None:
+    """With fewer steps, the hub on loopback, and a small model in the place of the official one."""
     GPT(GPTConfig(**SMALL)).save_pretrained(tmp_path / "official")
     served = {path.name: path.read_bytes() for path in (tmp_path / "official").iterdir()}
     served |= {name: (gpt2_folder / name).read_bytes() for name in VOCABULARY}
@@ -70,23 +95,27 @@ def test_downloading_fine_tuning_and_talking_run_as_they_are_written(tmp_path: P
     code = PYTHON.format(small=SMALL, sha256=hashlib.sha256(served["model.safetensors"]).hexdigest())
     python.write_text(f"#!{sys.executable}\n{code}")
     python.chmod(0o755)
-    run = tmp_path / "runs" / "builtin-tiny-1" / "model"  # as the main job leaves it
-    GPT(GPTConfig.named("tiny")).save_pretrained(run)
-    save_template(run, load_template("chatml", load_tokenizer("bytes")))
+    (tmp_path / "weights" / "gpt2").mkdir(parents=True)
+    for name in VOCABULARY:  # what --tokenizer gpt2 needs, before the weights are downloaded
+        (tmp_path / "weights" / "gpt2" / name).write_bytes(served[name])
     rows = [{"question": f"What is {i} + {i}?", "answer": f"It is {2 * i}."} for i in range(4)]
     for name in ("train.jsonl", "test.jsonl"):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("train.txt", "valid.txt"):
+        (tmp_path / name).write_bytes((ROOT / "tests" / "story.txt").read_bytes())
     (tmp_path / "questions.txt").write_text("Xin chào 👋\nWho are you?\n")
-    titles = "Use the official weights", "Fine-tune GPT-2 on your data", "Talk to it"
-    script = "set -euo pipefail\n" + "".join(map(section, titles))
     with Hub(served).serving() as hub:
         there = hub.environment(tmp_path)
         there["PATH"] = f"{python.parent}:{there['PATH']}"
+        script = "set -euo pipefail\n" + commands()
         done = subprocess.run(
-            ["bash", "-c", script], cwd=tmp_path, env=there, input="Hi\n", capture_output=True, text=True, timeout=300
+            ["bash", "-c", script], cwd=tmp_path, env=there, input="Hi\n", capture_output=True, text=True, timeout=600
         )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "weights/gpt2: " in done.stdout
     assert "Alan Turing theorized that computers would one day become" in done.stdout
-    assert (tmp_path / "runs" / "mine" / "model" / "model.safetensors").exists()
+    for name in ("builtin-tiny-1", "train-tiny-2", "shakespeare", "plain", "mine", "short", "second"):
+        assert (tmp_path / "runs" / name / "model" / "model.safetensors").exists(), name
+    for name in ("lengths.png", "both.png", "figures.json", "contrast.json"):
+        assert (tmp_path / name).stat().st_size > 0, name
     assert len((tmp_path / "answers.txt").read_text("utf-8").split("\n")) == 3  # two lines, each ended

@@ -359,7 +359,7 @@ TEXT = st.lists(
 
 
 @given(system=st.none() | TEXT, texts=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_chatml_text_is_what_decoding_chatml_gives(gpt2_tokenizer, system, texts):
     messages = [{"role": "system", "content": system}] if system else []
     messages += said(*(text for pair in texts for text in pair))

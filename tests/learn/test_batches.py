@@ -43,7 +43,6 @@ def ragged_rows() -> list[Example]:
 
 
 @given(batch_size=st.integers(1, 40), n_rows=st.integers(1, 30), seed=st.integers(0, 2**31))
-@settings(deadline=None)
 def test_every_row_comes_once_an_epoch(batch_size: int, n_rows: int, seed: int) -> None:
     """Also where a batch crosses an epoch's end, or holds several epochs."""
     drawn = [
@@ -94,7 +93,7 @@ def cost(groups: list[list[int]], lengths: list[int], overhead: int) -> int:
     most=st.integers(1, 6),
     room=st.sampled_from([1.0, 40.0, 77.0, 120.0, math.inf]),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_no_grouping_costs_less(lengths: list[int], overhead: int, most: int, room: float) -> None:
     """Of those whose groups have at most `most` rows, and at most `room` tokens where they have several."""
 
@@ -116,7 +115,6 @@ def test_many_rows_are_grouped_without_a_row_lost_or_a_group_too_large() -> None
 
 
 @given(drawn=rows(), pad=st.integers(0, 259))
-@settings(deadline=None)
 def test_exactly_the_learned_tokens_are_targets_each_behind_what_precedes_it(drawn: list[Row], pad: int) -> None:
     """Targets are shifted by one, padding is never learned, and the last learned token is never lost."""
     examples = as_examples(drawn)
@@ -142,7 +140,6 @@ def test_the_padding_is_of_no_consequence_even_where_it_is_the_end_token(small_m
 
 
 @given(drawn=rows())
-@settings(deadline=None)
 def test_padding_on_the_left_would_learn_the_same_pairs(drawn: list[Row]) -> None:
     """(token read, token learned) of each row, counted from rows that are padded on the other side."""
     examples = as_examples(drawn)

@@ -34,7 +34,7 @@ def random_case(*shape: int, V: int = 50, seed: int = 0) -> tuple[Tensor, Tensor
 FORMS = pytest.mark.parametrize("form", [token_nll, token_nll_fast])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(shape=st.lists(st.integers(1, 4), max_size=3), V=st.integers(1, 60), seed=st.integers(0, 2**31))
 def test_the_fast_form_equals_the_explicit_one_forward_and_backward(shape: list[int], V: int, seed: int) -> None:
     """In float32, within a few units of the last digit of the numbers that are subtracted."""
@@ -55,7 +55,7 @@ def test_token_nll_is_minus_the_logarithm_of_softmax_and_its_gradient_softmax_mi
     torch.testing.assert_close(gradient.double(), P - one_hot, rtol=1e-5, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(N=st.integers(0, 9), rows=st.integers(0, 4), seed=st.integers(0, 2**31))
 def test_head_and_loss_in_chunks_equal_torchs_and_the_two_explicit_lines(N: int, rows: int, seed: int) -> None:
     """Chunks of any number of rows, none at all included, also where not even one has room;

@@ -98,7 +98,7 @@ def test_the_documents_first_step_is_longer_by_what_the_correction_divides_by(be
     assert moved[1].tolist() == pytest.approx([-1e-2, 1e-2, -1e-2], rel=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(t=st.integers(1, 1000), scale=st.floats(1e-4, 1e2), seed=st.integers(0, 2**31))
 def test_the_fast_update_equals_the_explicit_one(t: int, scale: float, seed: int) -> None:
     """Any step number, from any moments; in float64, so that only a wrong term can differ."""

@@ -35,7 +35,7 @@ def assert_forms_agree(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> 
     torch.testing.assert_close(fast, explicit, rtol=1e-9, atol=1e-11)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(B=st.integers(1, 3), H=st.integers(1, 3), T=lengths, earlier=st.integers(0, 4), D=st.integers(1, 5))
 def test_the_fast_form_equals_the_explicit_one_under_the_causal_mask(
     B: int, H: int, T: int, earlier: int, D: int
@@ -43,7 +43,7 @@ def test_the_fast_form_equals_the_explicit_one_under_the_causal_mask(
     assert_forms_agree(*random_qkv(B, H, T, T + earlier, D), mask=None)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(T=lengths, S=lengths, shared=st.booleans(), seed=st.integers(0, 2**31))
 def test_the_fast_form_equals_the_explicit_one_under_any_mask(T: int, S: int, shared: bool, seed: int) -> None:
     q, k, v = random_qkv(2, 2, T, S, 4, seed)

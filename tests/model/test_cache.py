@@ -29,7 +29,7 @@ def assert_same_logits(found: Tensor, expected: Tensor) -> None:
     assert (found - expected).abs().max().item() <= TOLERANCE
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(chunks=st.lists(st.integers(1, 6), min_size=1, max_size=8), B=st.integers(1, 3), seed=st.integers(0, 2**31))
 @torch.no_grad()
 def test_any_chunks_of_a_batch_give_the_logits_of_the_whole(model: GPT, chunks: list[int], B: int, seed: int) -> None:
@@ -47,7 +47,7 @@ def test_the_context_can_be_filled_to_its_edge_and_no_further(model: GPT, chunks
         model(ids[:, :1], cache=cache)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     prompts=st.lists(st.integers(1, 12), min_size=1, max_size=4),
     chunks=st.lists(st.integers(1, 3), min_size=1, max_size=4),
@@ -70,7 +70,7 @@ def test_a_prompt_among_longer_ones_goes_on_as_it_would_alone(
         assert_same_logits(continued[b : b + 1], alone[:, length:])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     prompts=st.lists(st.integers(1, 9), min_size=4, max_size=4),
     rows=st.lists(st.integers(0, 3), min_size=1, max_size=4, unique=True),

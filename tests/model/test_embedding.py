@@ -14,7 +14,7 @@ def random_table(n_rows: int, n_embd: int, seed: int) -> Embedding:
     return table
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(batch=st.lists(st.integers(1, 5), max_size=3), seed=st.integers(0, 2**31))
 def test_ids_select_their_rows_and_a_row_gathers_the_gradient_of_each_use(batch: list[int], seed: int) -> None:
     """Few rows, so that most are used more than once: their gradients add up."""

@@ -19,7 +19,7 @@ def random_ids(model: GPT, B: int, T: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(model.config.vocab_size, (B, T), generator=torch.Generator().manual_seed(seed))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data(), T=st.integers(2, 64), seed=st.integers(0, 2**31))
 @torch.no_grad()
 def test_a_later_token_changes_no_earlier_logit(model: GPT, data: st.DataObject, T: int, seed: int) -> None:
@@ -46,7 +46,7 @@ def test_the_same_token_means_something_else_elsewhere(model: GPT) -> None:
     assert torch.pdist(logits).min() > 0.1
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.booleans(), min_size=12, max_size=12))
 def test_the_positions_asked_for_have_the_hidden_vectors_and_gradients_that_all_would(picked: list[bool]) -> None:
     torch.manual_seed(0)
@@ -99,7 +99,7 @@ def test_the_head_is_the_embedding_itself(change: str, small_model: GPT, tmp_pat
     assert sum(p.numel() for p in model.parameters()) == model.config.parameter_count
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(more=st.integers(0, 9))
 @torch.no_grad()
 def test_new_rows_are_the_mean_of_the_old_whose_logits_stay(more: int) -> None:

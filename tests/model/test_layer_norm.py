@@ -14,7 +14,7 @@ EPS = 1e-5
 shapes = st.lists(st.integers(1, 4), min_size=2, max_size=4)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(shape=shapes, scale=st.floats(1e-3, 1e3), offset=st.floats(-100, 100), seed=st.integers(0, 2**31))
 def test_the_fast_form_equals_the_explicit_one_and_torch_forward_and_backward(
     shape: list[int], scale: float, offset: float, seed: int

@@ -16,7 +16,7 @@ def random_linear(n_in: int, n_out: int) -> Linear:
     return linear
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(batch=st.lists(st.integers(0, 4), min_size=1, max_size=3), n_in=st.integers(1, 5), n_out=st.integers(1, 5))
 def test_any_leading_shape_is_mapped_row_by_row_forward_and_backward(batch: list[int], n_in: int, n_out: int) -> None:
     """An axis of length 0 too: `GPT.hidden` with an `at` that picks nothing."""
@@ -47,7 +47,7 @@ def test_an_input_that_is_no_contiguous_block_is_read_in_the_right_order() -> No
     torch.testing.assert_close(linear(x), x @ linear.weight + linear.bias, rtol=1e-12, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=st.integers(0, 2 * FEW), n_in=st.integers(1, 4 * PARTS), n_out=st.integers(1, 5))
 def test_a_product_of_few_rows_is_that_of_many(rows: int, n_in: int, n_out: int) -> None:
     """Below and above the number of rows that is split up, for any n_in that the parts divide or not."""

@@ -12,7 +12,7 @@ from minigpt.model.mlp import MLP, gelu, gelu_fast
 values = st.lists(st.floats(-1e4, 1e4, allow_subnormal=False), min_size=1, max_size=20)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values)
 def test_the_fast_form_equals_the_explicit_one_forward_and_backward(numbers: list[float]) -> None:
     """1 + tanh loses its digits far on the left where a sigmoid keeps them, so small results differ absolutely."""
@@ -24,7 +24,7 @@ def test_the_fast_form_equals_the_explicit_one_forward_and_backward(numbers: lis
     torch.testing.assert_close(fast_slope, slope, rtol=1e-11, atol=1e-11)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values)
 def test_float32_and_its_extremes_stay_near_the_exact_value(numbers: list[float]) -> None:
     x = torch.tensor(numbers, dtype=torch.float32, requires_grad=True)

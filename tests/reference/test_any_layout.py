@@ -42,7 +42,7 @@ def theirs(rows: list[Example], pad: int, on_the_left: bool) -> tuple[float, int
     micro_batch_size=st.integers(1, 5),
     on_the_left=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @torch.no_grad()
 def test_padding_on_either_side_and_any_split_give_the_same_tokens_and_loss(
     said: list, name: str, micro_batch_size: int, on_the_left: bool

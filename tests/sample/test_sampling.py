@@ -32,7 +32,7 @@ def warped(logits: Tensor, temperature: float, top_k: int | None, top_p: float |
 @example(seed=0, V=10, ties=True, temperature=1.0, top_k=3, top_p=0.9)
 @example(seed=0, V=10, ties=False, temperature=0.5, top_k=80, top_p=1.0)
 @example(seed=0, V=10, ties=True, temperature=1.0, top_k=None, top_p=1e-9)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_token_has_the_probability_that_transformers_gives_it(
     seed: int, V: int, ties: bool, temperature: float, top_k: int | None, top_p: float | None
 ) -> None:

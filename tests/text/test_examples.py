@@ -120,7 +120,7 @@ def test_counts_add_up_over_the_rows() -> None:
     name=st.sampled_from(sorted(TEMPLATES)),
     t_max=st.integers(1, 160),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_left_is_the_most_recent_turns_that_fit(
     texts: list[tuple[str, str]], system: str | None, name: str, t_max: int
 ) -> None:

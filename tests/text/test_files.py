@@ -101,7 +101,7 @@ VALUES = st.recursive(
     mark=st.sampled_from([b"", BYTE_ORDER_MARK]),
     chunk=st.integers(4, 40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_an_arrays_elements_and_their_lines_do_not_depend_on_where_it_is_white_or_how_it_is_read(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[object, str, str, int | None]],
@@ -124,7 +124,7 @@ def test_an_arrays_elements_and_their_lines_do_not_depend_on_where_it_is_white_o
 
 
 @given(rows=st.lists(VALUES, max_size=5), blank=st.lists(WHITE.filter(lambda white: "\r" not in white), max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_json_lines_are_the_values_of_their_lines(
     tmp_path_factory: pytest.TempPathFactory, rows: list[object], blank: list[str]
 ) -> None:

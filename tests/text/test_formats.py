@@ -296,7 +296,7 @@ WORDS = st.text(alphabet="aệ .\n", min_size=1, max_size=5).filter(str.strip)
 @given(
     instruction=WORDS, context=st.none() | st.text(alphabet="xệ \n", max_size=4), weights=st.lists(st.integers(0, 1))
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_conversation_that_is_written_as_messages_reads_as_itself(
     instruction: str, context: str | None, weights: list[int]
 ) -> None:

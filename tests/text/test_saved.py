@@ -70,7 +70,7 @@ def theirs(saved: tuple[Path, Template]) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(saved[0])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(messages=conversations())
 def test_apply_chat_template_gives_the_ids_of_prompt_and_encode(
     saved: tuple[Path, Template], theirs: PreTrainedTokenizerBase, messages: list[Message]
@@ -82,7 +82,7 @@ def test_apply_chat_template_gives_the_ids_of_prompt_and_encode(
     assert theirs.apply_chat_template(answered, return_dict=False) == template.encode(answered)[0]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(text=TEXT)
 def test_auto_tokenizer_gives_the_same_ids_and_text(
     saved: tuple[Path, Template], theirs: PreTrainedTokenizerBase, text: str

@@ -52,7 +52,7 @@ def test_a_table_of_text_is_read_cell_by_cell_as_it_is(tmp_path: Path, name: str
 
 
 @given(rows=st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=3, max_size=3)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_comes_back_from_a_table(tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]) -> None:
     path = write(tmp_path_factory.getbasetemp() / "any.csv", table(rows, ","))
     assert [list(row.value.values()) for row in read_rows(path)] == rows

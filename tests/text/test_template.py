@@ -61,7 +61,7 @@ def template(request: pytest.FixtureRequest) -> Template:
 
 
 @given(messages=conversations())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_exactly_the_responses_with_their_ends_are_supervised(template: Template, messages: list[Message]) -> None:
     """Each supervised run begins with a response's first token and ends with the end token, middle turns too; those of
     weight 0 have none."""
@@ -74,7 +74,7 @@ def test_exactly_the_responses_with_their_ends_are_supervised(template: Template
 
 
 @given(messages=conversations())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_prompt_is_a_prefix_of_the_training_ids(template: Template, messages: list[Message]) -> None:
     """Else the model answers from ids that it never saw; the next token of training is the answer's first."""
     ids, supervised = template.encode(messages)
@@ -87,7 +87,7 @@ def test_every_prompt_is_a_prefix_of_the_training_ids(template: Template, messag
 
 
 @given(messages=conversations())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_control_token_but_the_templates_own(template: Template, messages: list[Message]) -> None:
     """One BOS, and as many marks as there are messages, whatever the texts spell."""
     ids, _ = template.encode(messages)
@@ -120,7 +120,7 @@ def written(name: str, messages: list[Message]) -> str:
 
 
 @given(messages=conversations())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_text_stands_in_the_layout_unchanged(template: Template, messages: list[Message]) -> None:
     ids, _ = template.encode(messages)
     assert template.tokenizer.decode(ids) == written(template.name, messages)
@@ -170,7 +170,7 @@ STANFORD = {
 
 
 @given(instruction=st.just("") | TEXT, context=st.just("") | TEXT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_row_of_alpacas_is_laid_out_as_stanford_does(instruction: str, context: str) -> None:
     """With and without an input, and with an empty instruction; whatever either of them says."""
     assume(instruction.strip() or (not instruction and context.strip()))

