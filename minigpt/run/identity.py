@@ -11,7 +11,7 @@ from minigpt.run.options import Options
 from minigpt.text.records import is_from_hub
 
 NAMING = ("data", "valid", "init", "tokenizer")  # options that name files: other names for the same bytes are the same
-VOCABULARY = ("merges.txt", "tokenizer.json", "vocab.json")
+VOCABULARY = ("added_tokens.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "vocab.json")
 Files = list[tuple[str, str]]  # names with their SHA-256
 
 

@@ -69,9 +69,10 @@ def initial_template(options: Options, tokenizer: Tokenizer, plain: bool = False
 def notes(options: Options, test: int) -> str:
     """Lines about options that do not have the effect that one may expect. `test` is how many rows can be answered."""
     lines = ""
-    if options.init != "scratch" and (model_folder(options.init) / "minigpt.json").exists():
-        own = own_template(model_folder(options.init))
-        if own != options.template:
+    if options.init != "scratch":
+        folder = model_folder(options.init)
+        own = own_template(folder)
+        if own != options.template and (own or (folder / "minigpt.json").exists()):
             was, now = (f"the template {name}" if name else "plain text" for name in (own, options.template))
             lines += f"        {options.init} was trained with {was}, this run with {now}\n"
     if options.accuracy_rows and options.accuracy_rows > test:

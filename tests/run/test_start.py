@@ -96,9 +96,11 @@ def test_a_model_of_plain_text_learns_conversations_in_chatml_and_that_is_said(s
     assert template.name == "chatml"
     chosen = Options(init=str(saved), template="chatml")
     assert "was trained with plain text, this run with the template chatml" in notes(chosen, 1)
-    (saved / "minigpt.json").unlink()
+    for path in saved.iterdir():
+        if path.name not in ("config.json", "model.safetensors"):
+            path.unlink()
     assert own_template(saved) is None
-    assert notes(chosen, 1) == "", "a model from elsewhere does not say"
+    assert notes(chosen, 1) == "", "a model from elsewhere need not say"
 
 
 def test_what_is_for_conversations_is_refused_on_plain_text():
