@@ -155,7 +155,6 @@ class Report:
         incoming = self.folder / "result.json.new"
         text = json.dumps(json_values(result), indent=2, ensure_ascii=False) + "\n"
         incoming.write_text(text, encoding="utf-8", errors="backslashreplace")  # half a character: JSON's own escape
-        self.stopwatch.write(self.folder)
         incoming.replace(self.folder / "result.json")  # the last file of a run, and complete if it exists
         if accuracy:
             at_first = "" if before is None else f" ({before:.1%} before training)"

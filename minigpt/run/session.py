@@ -92,9 +92,10 @@ class Session:
         if trainer.step == steps and (folder / "result.json").exists():
             raise UserError(f"{folder} is finished: it took its {steps} steps. A larger --steps continues it.")
         check_not_over(folder, trainer.step, self.options.patience)
-        (folder / "result.json").unlink(missing_ok=True)
         self.stopwatch.read(folder)
+        (folder / "result.json").unlink(missing_ok=True)
         write_options(folder, self.changes.recorded(record, trainer.step))
+        self.stopwatch.write(folder)
 
     @property
     def running(self) -> bool:

@@ -4,7 +4,9 @@ import contextlib
 import time
 from pathlib import Path
 
-NOTE = "checkpoint/seconds"  # in a run's folder
+from minigpt.errors import UserError
+from minigpt.reading import read_object
+from minigpt.run.folder import read_options, write_options
 
 
 class Stopwatch:
@@ -22,15 +24,15 @@ class Stopwatch:
 
     def read(self, folder: Path) -> None:
         """Continue from the run in this folder; without its note, or with an unreadable one, from 0."""
-        try:
-            self.before = float((folder / NOTE).read_text())
-        except (OSError, ValueError):
-            self.before = 0.0
+        self.before = 0.0
+        for name in ("options.json", "result.json"):
+            with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
+                self.before = max(self.before, float(read_object(folder / name)["seconds"]))
 
     def write(self, folder: Path) -> None:
-        """Note the seconds beside the checkpoints; where that fails, only the time is lost."""
-        with contextlib.suppress(OSError):
-            (folder / NOTE).write_text(f"{self.seconds:.3f}\n")
+        """Note the seconds in options.json; where that fails, only the time is lost."""
+        with contextlib.suppress(UserError, OSError):
+            write_options(folder, read_options(folder) | {"seconds": round(self.seconds, 3)})
 
 
 def duration(seconds: float) -> str:

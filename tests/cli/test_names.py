@@ -32,7 +32,7 @@ def test_what_is_called_otherwise_elsewhere_or_mistyped_finds_its_option(flags, 
     assert end in (f"here it is called --{meant}.", f"did you mean --{meant}?")
 
 
-@pytest.mark.parametrize("given", ["nothing-like-it", "lo", "x", "verbose", "lambda", "ids", "top-k", "n"])
+@pytest.mark.parametrize("given", ["nothing-like-it", "x", "verbose", "lambda", "ids", "top-k", "n"])
 def test_nothing_is_suggested_for_what_is_only_short_or_shares_a_few_letters(flags, given):
     assert suggestion(given, flags, "--", "prog") == "prog --help lists the options."
 

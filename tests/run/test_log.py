@@ -52,6 +52,7 @@ def test_tensorboard_has_every_event_once_through_a_kill_and_a_resumption(resume
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = resumed("tensorboard")
+    assert len([*(run / "tensorboard").iterdir()]) == 1
     read = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
     read.Reload()
     tags = read.Tags()["scalars"]

@@ -5,16 +5,23 @@ from pathlib import Path
 import pytest
 
 from minigpt.run import stopwatch
+from minigpt.run.folder import read_options, write_options
 from minigpt.run.stopwatch import Stopwatch, duration
 
 
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be set."""
-    (tmp_path / "checkpoint").mkdir()
+    write_options(tmp_path, {"steps": 3})
     now = [100.0]
     monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: now[0])
     return now
+
+
+def resumed(folder: Path) -> Stopwatch:
+    watch = Stopwatch()
+    watch.read(folder)
+    return watch
 
 
 def test_the_parts_of_a_run_are_added_up_without_the_time_between(tmp_path: Path, clock: list[float]) -> None:
@@ -22,22 +29,20 @@ def test_the_parts_of_a_run_are_added_up_without_the_time_between(tmp_path: Path
     clock[0] += 40
     first.write(tmp_path)
     clock[0] += 1000
-    second = Stopwatch()
-    second.read(tmp_path)
+    second = resumed(tmp_path)
     clock[0] += 2
     assert second.seconds == 42
     second.write(tmp_path)
-    third = Stopwatch()
-    third.read(tmp_path)
-    assert third.seconds == 42
+    assert resumed(tmp_path).seconds == 42
+    assert read_options(tmp_path)["steps"] == 3, "the options stay"
+    (tmp_path / "result.json").write_text('{"seconds": 45.5}')
+    assert resumed(tmp_path).seconds == 45.5, "a finished run has measured after its last checkpoint"
 
 
-@pytest.mark.parametrize("note", [None, "", "soon"])
+@pytest.mark.parametrize("note", [None, "soon", [], {}])
 def test_a_note_that_is_missing_or_damaged_counts_as_nothing(tmp_path: Path, clock: list[float], note) -> None:
-    if note is not None:
-        (tmp_path / stopwatch.NOTE).write_text(note)
-    watch = Stopwatch()
-    watch.read(tmp_path)
+    write_options(tmp_path, {"seconds": note})
+    watch = resumed(tmp_path)
     assert watch.seconds == 0
     watch.write(tmp_path / "nowhere")  # no reason to end a run
 
