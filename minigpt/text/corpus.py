@@ -19,7 +19,7 @@ from minigpt.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class PlainText:
-    """Texts to learn a language from (documents C 2.2, D 8), and the text that the loss is measured on."""
+    """Texts to learn a language from (document C 2.2), and the text that the loss is measured on."""
 
     names: list[str]
     valid_name: str | None

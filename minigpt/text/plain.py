@@ -1,4 +1,4 @@
-"""Read plain text: files, folders of files, and rows with "text", as documents (documents C 2.2, D 8)."""
+"""Read plain text: files, folders of files, and rows with "text", as documents (document C 2.2)."""
 
 import codecs
 import gzip

@@ -1,4 +1,7 @@
-"""The tokens of plain text in a file beside it, memory-mapped: encoded once, and never whole in memory."""
+"""The tokens of plain text in a file beside it, memory-mapped: encoded once, and never whole in memory.
+
+So that large data stays manageable (document D 8).
+"""
 
 import contextlib
 import hashlib
