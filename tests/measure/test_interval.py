@@ -99,7 +99,7 @@ def test_two_models_that_differ_on_every_row_have_an_interval_up_to_the_end_of_t
 
 
 def test_an_even_share_on_both_sides_leaves_room_for_rows_that_differ() -> None:
-    """4 of 8, the same ones: with the correlation's correction for continuity, 0.75 and not 1, which would be a point."""
+    """4 of 8, the same ones: the correlation, corrected for continuity, is 0.75; 1 would make the interval a point."""
     half = (0.5 - wilson(4, 8)[0]) * math.sqrt(2 * (1 - 0.75))
     assert newcombe(4, 4, 8) == (pytest.approx(-half), pytest.approx(half))
     assert half == pytest.approx(0.2014, abs=5e-5)
