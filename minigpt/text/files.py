@@ -59,15 +59,15 @@ def read_rows(path: Path) -> Iterator[Row]:
             raise UserError(
                 f"{path} cannot be read: Is a directory. Name its files: {' '.join(names) or 'it has none'}."
             )
-        with _decompressed(path) as (file, compression):
+        with decompressed(path) as (file, compression):
             head = file.read(512).removeprefix(codecs.BOM_UTF8)
         if compression is None and head.startswith(PARQUET):
             yield from read_parquet(path)
         elif compression is None and head.startswith((ARROW, ARROW_STREAM)):
             yield from read_arrow(path, as_stream=head.startswith(ARROW_STREAM))
         else:
-            _refuse(path, head, compression)
-            opened = partial(_text, path)
+            refuse_other_formats(path, head, compression)
+            opened = partial(in_utf8, path)
             with opened() as file:
                 while (line := file.readline(CHUNK)) and not line.strip():
                     pass
@@ -79,7 +79,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def _refuse(path: Path, head: bytes, compression: str | None) -> None:
+def refuse_other_formats(path: Path, head: bytes, compression: str | None) -> None:
     """UserError for a format that cannot be read, with its name and what to do."""
     if compression and head.startswith((PARQUET, ARROW, ARROW_STREAM)):
         raise UserError(f"{path} is a Parquet or Arrow file compressed by {compression}; decompress it first.")
@@ -99,7 +99,7 @@ def _refuse(path: Path, head: bytes, compression: str | None) -> None:
 
 
 @contextmanager
-def _decompressed(path: Path) -> Iterator[tuple[io.BufferedIOBase, str | None]]:
+def decompressed(path: Path) -> Iterator[tuple[io.BufferedIOBase, str | None]]:
     """The file's bytes, and what they were compressed by."""
     with path.open("rb") as raw:
         head = raw.read(8)
@@ -112,9 +112,9 @@ def _decompressed(path: Path) -> Iterator[tuple[io.BufferedIOBase, str | None]]:
 
 
 @contextmanager
-def _text(path: Path) -> Iterator[io.BufferedIOBase]:
+def in_utf8(path: Path) -> Iterator[io.BufferedIOBase]:
     """The file in UTF-8, after its byte order mark."""
-    with _decompressed(path) as (file, _):
+    with decompressed(path) as (file, _):
         head = file.read(4)
         encoding = json.detect_encoding(head)
         file.seek(len(codecs.BOM_UTF8) if encoding == "utf-8-sig" else 0)

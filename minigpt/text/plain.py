@@ -1,26 +1,22 @@
 """Read plain text: files, folders of files, and rows with "text", as documents (document C 2.2)."""
 
 import codecs
-import gzip
 import hashlib
-import zlib
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from minigpt.errors import UserError
 from minigpt.reading import sha256
-from minigpt.text.files import GZIP, read_rows
+from minigpt.text.files import decompressed, in_utf8, read_rows, refuse_other_formats
 from minigpt.text.formats import FORMATS
 from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
 from minigpt.text.records import BadRow
 
-SUFFIXES = (".txt", ".text", ".md")  # of a file that is plain text, before .gz
+SUFFIXES = (".txt", ".text", ".md")  # of a file that is plain text, before .gz, .xz or .bz2
 CHUNK = 2**20  # bytes read at a time
 LONGEST_WORD = 2**22  # characters without white space that are kept together
 NO_TEXT = 'has no text under "text", which the first row has.'
-# A byte order mark tells how a file is encoded; UTF-32's begins with UTF-16's.
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
-MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def is_plain_text(name: str) -> bool:
@@ -98,7 +94,8 @@ def pieces(text: Iterator[str]) -> Iterator[str]:
 
 
 def _is_text_file(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+    name = path.name.lower()
+    return name.removesuffix(".gz").removesuffix(".xz").removesuffix(".bz2").endswith(SUFFIXES)
 
 
 def _rows(name: str) -> Iterator:
@@ -113,25 +110,22 @@ def _is_text_row(row: object) -> bool:
 
 
 def _characters(path: Path, read: Callable[[int], object]) -> Iterator[str]:
+    decoder, at = codecs.getincrementaldecoder("utf-8")(), 0
     try:
-        with path.open("rb") as raw:
-            file = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == GZIP else raw
-            data, at, position = file.read(CHUNK), 0, 0
-            codec = next((codec for mark, codec in MARKS.items() if data.startswith(mark)), "utf-8")
-            decoder = codecs.getincrementaldecoder(codec)()
-            while True:
-                yield decoder.decode(data, final=not data)
-                read(raw.tell() - position)
-                position, at = raw.tell(), at + len(data)
-                if not data:
-                    return
-                data = file.read(CHUNK)
+        with decompressed(path) as (file, compression):
+            refuse_other_formats(path, file.read(512), compression)
+        with in_utf8(path) as file:
+            while data := file.read(CHUNK):
+                yield decoder.decode(data)
+                read(len(data))
+                at += len(data)
+            yield decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
+        if error.encoding != "utf-8":
+            raise UserError(f"{path} is not the {error.encoding} text that it begins as ({error.reason}).") from None
         raise UserError(
-            f"{path} is not {codec.upper()} text (near byte {at + error.start:,}: {error.reason}); convert it first, "
-            f"for example: iconv -f LATIN1 -t UTF-8 {path.name}"
+            f"{path} is not UTF-8 text (near byte {at + error.start:,}: {error.reason}); convert it first, "
+            f"for example: iconv -f LATIN1 -t UTF-8 {shlex.quote(path.name)}"
         ) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is a gzip file that is cut short or damaged ({error}).") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None

@@ -13,8 +13,11 @@ import pyarrow.parquet
 import pytest
 
 from minigpt.errors import UserError
+from minigpt.text.corpus import PlainText
 from minigpt.text.hub import hub_sha256, read_hub_rows
 from minigpt.text.records import BadRow, data_sha256, read_conversations
+from minigpt.text.splits import load_data
+from minigpt.text.tokenizer import ByteTokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -283,3 +286,17 @@ def test_nothing_else_is_asked_for_a_set_that_lies_here(
     assert said("hf:a/b") == ["main 1"]
     assert not datasets.config.HF_HUB_OFFLINE
     assert unreachable == []
+
+
+def test_a_text_column_is_plain_text_and_its_tokens_are_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    lay_out(folder, "me/stories", {"default": {"train": [{"text": "One.", "id": 1}, {"text": "Two.", "id": 2}]}})
+    data = load_data(["hf:me/stories"], None)
+    assert isinstance(data, PlainText)
+    [ids] = data.sources(ByteTokenizer())
+    assert bytes(i if i < 256 else ord("|") for i in ids.tolist()) == b"|One.|Two."
+    assert [path.name.split("-")[:3] for path in (tmp_path / "cache" / "minigpt").iterdir()] == [
+        ["hf", "me", "stories.bytes"]
+    ]

@@ -1,8 +1,11 @@
 """Reading plain text: what counts as one, its documents, and pieces whose tokens are those of the whole."""
 
-import codecs
+import bz2
 import gzip
 import json
+import lzma
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,21 @@ def test_a_file_is_one_document_and_a_folder_one_for_each_text_file_by_name(tmp_
     (tmp_path / "notes.json").write_text("[]")
     assert texts(tmp_path / "b.txt") == ["second\r\n"], "bytes as they are, line ends included"
     assert texts(tmp_path) == ["first é", "second\r\n", "third"]
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress)])
+def test_a_compressed_text_is_read(tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / f"a.txt.{suffix}"
+    path.write_bytes(compress("Việt\n".encode()))
+    assert is_plain_text(str(path))
+    assert texts(path) == ["Việt\n"]
+
+
+def test_an_archive_under_the_name_of_a_text_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.txt", "w") as archive:
+        archive.writestr("inside.txt", "text")
+    with pytest.raises(UserError, match="is a ZIP archive"):
+        texts(tmp_path / "a.txt")
 
 
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-32"])
@@ -137,8 +155,3 @@ def test_the_checksum_of_a_folder_changes_with_any_of_its_texts_and_their_names(
     seen.add(text_sha256(str(tmp_path)))
     (tmp_path / "unread.json").write_text("{}")
     assert len({*seen, text_sha256(str(tmp_path))}) == 3
-
-
-def test_utf32s_mark_is_not_taken_for_utf16s() -> None:
-    assert codecs.BOM_UTF32_LE.startswith(codecs.BOM_UTF16_LE)
-    assert list(plain.MARKS).index(codecs.BOM_UTF32_LE) < list(plain.MARKS).index(codecs.BOM_UTF16_LE)
