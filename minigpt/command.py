@@ -4,12 +4,10 @@ import dataclasses
 import errno
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from minigpt.cli import streams
 from minigpt.cli.arguments import options_of, read
-from minigpt.cli.help import docstrings, print_help
 from minigpt.cli.settings import read_settings
 from minigpt.errors import UserError
 from minigpt.ranges import check_values
@@ -26,18 +24,15 @@ def parse(options: type[Options], prog: str, args: Sequence[str], earlier: Seque
     --help prints and exits, as usual.
     """
     known = options_of(options)
-    given = read(known, args, prog)
-    if given.pop("help", None):
-        print_help(options, known, prog)
-        sys.exit(0)
+    given = read(options, args, prog)
     if config := given.pop("config", None):
-        given = read_settings(Path(config.values[0]), known, prog) | given
-    given = read(known, earlier, prog) | given
+        given = read_settings(config, known, prog) | given
+    given = read(options, earlier, prog) | given
     for field in dataclasses.fields(options):
         option = known[field.name]
         if field.default is field.default_factory is dataclasses.MISSING and field.name not in given:
-            raise UserError(f"{option.flag} is missing. It takes: {docstrings(options)[field.name]} See {prog} --help.")
-    chosen = options(**{name: known[name].value(one.values) for name, one in given.items()})
+            raise UserError(f"{option.flag} is missing. It takes: {option.help} See {prog} --help.")
+    chosen = options(**given)
     check_values(chosen)
     return chosen
 

@@ -1,11 +1,10 @@
 """`python -m minigpt.download NAME`: download official GPT-2 weights to `weights/`. Read with lesson 06."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
-
-import tyro
+from dataclasses import dataclass, field
+from typing import Literal
 
 from minigpt import command
+from minigpt.cli.arguments import POSITIONAL
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.pretrained.folder import read_config
@@ -19,8 +18,8 @@ class Options:
     HF_ENDPOINT names a mirror of Hugging Face's hub; the usual proxy variables apply.
     """
 
-    name: Annotated[Literal["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"], tyro.conf.Positional]
-    """The size."""
+    name: Literal["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] = field(metadata=POSITIONAL)
+    """The size: gpt2, gpt2-medium, gpt2-large or gpt2-xl."""
 
 
 def main(options: Options) -> None:

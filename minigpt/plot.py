@@ -1,12 +1,11 @@
 """`python -m minigpt.plot RUN...`: plot the curves of one or more runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional
-
 from minigpt import command
+from minigpt.cli.arguments import POSITIONAL
 from minigpt.errors import UserError
 from minigpt.run.curves import check_picture, draw
 
@@ -15,7 +14,7 @@ from minigpt.run.curves import check_picture, draw
 class Options:
     """Plot the losses (and accuracies) of one or more runs in one picture."""
 
-    runs: Positional[tuple[Path, ...]]
+    runs: tuple[Path, ...] = field(metadata=POSITIONAL)
     """The runs' folders."""
     out: Path | None = None
     """The picture's file, .png or another format that matplotlib writes; loss.png in the first run's folder if left

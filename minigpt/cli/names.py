@@ -84,6 +84,19 @@ def american(name: str) -> str:
     return "-".join(AMERICAN.get(word, word) for word in name.split("-"))
 
 
+def dashed(flag: str) -> str:
+    return flag.lstrip("-").replace("_", "-")
+
+
+def suggestion(given: str, names: list[str], prefix: str, prog: str) -> str:
+    """The end of the sentence that there is no `given`."""
+    if name := synonym(given, names):
+        return f"here it is called {prefix}{name}."
+    if name := nearest(given, names):
+        return f"did you mean {prefix}{name}?"
+    return f"{prog} --help lists the options."
+
+
 def synonym(given: str, known: Iterable[str], synonyms: Mapping[str, str] = SYNONYMS) -> str | None:
     """The one of the known names that means what `given` means elsewhere."""
     known = set(known)

@@ -1,35 +1,38 @@
 """Options from a file: `--config FILE.toml`."""
 
 import tomllib
+from argparse import ArgumentTypeError
 from datetime import date, time
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any
 
-from minigpt.cli.arguments import Given, Option, suggestion
-from minigpt.cli.names import american
+from minigpt.cli.arguments import Option
+from minigpt.cli.names import american, dashed, suggestion
 from minigpt.errors import UserError
 
 
-def read_settings(path: Path, known: dict[str, Option], prog: str) -> dict[str, Given]:
-    """The options in a TOML file, by the options' fields.
+def read_settings(path: Path, known: dict[str, Option], prog: str) -> dict[str, Any]:
+    """The fields that a TOML file gives.
 
     Their names have dashes or underscores; lists are for options that take several values. UserError for a file that
     cannot be read, a name that is no option, and a value of another type than the option's.
     """
-    given: dict[str, Given] = {}
+    given: dict[str, Any] = {}
+    keys: dict[str, str] = {}
     for key, value in _table(path).items():
-        name = american(key.replace("_", "-"))
+        name = american(dashed(key))
         option = known.get(name.replace("-", "_"))
         if name == "config":
             raise UserError(f"{path}: config names another file; the options of only one are read.")
         if option is None and isinstance(value, dict):
             raise UserError(f"{path}: [{key}] is a table; options stand at the top of the file, without tables.")
         if option is None:
-            flags = [option.name.replace("_", "-") for option in known.values() if option.name != "config"]
-            raise UserError(f"{path}: there is no option {key}; {suggestion(name, flags, '', prog)}")
+            names = [option.name.replace("_", "-") for option in known.values() if option.name != "config"]
+            raise UserError(f"{path}: there is no option {key}; {suggestion(name, names, '', prog)}")
         if option.name in given:
-            raise UserError(f"{path}: {given[option.name].flag} and {key} are the same option; keep one of them.")
-        given[option.name] = Given(key, _values(path, key, value, option))
+            raise UserError(f"{path}: {keys[option.name]} and {key} are the same option; keep one of them.")
+        keys[option.name] = key
+        given[option.name] = _value(f"{path}: {key}", value, option)
     return given
 
 
@@ -48,29 +51,25 @@ def _table(path: Path) -> dict[str, object]:
         raise UserError(f"{path} is not TOML: {why}.") from None
 
 
-def _values(path: Path, key: str, value: object, option: Option) -> list[str]:
-    """The words that would give this value on a command line."""
-    if option.values == 0 and isinstance(value, bool):
-        return ["yes" if value else "no"]
-    listed = option.values not in (0, 1)
-    values = value if listed and isinstance(value, list) else [value]
-    if not all(_fits(one, option.of) for one in values) or (option.values == 1 and isinstance(value, list)):
-        what = f"a list, each {option.takes}" if listed else option.takes
+def _value(key: str, value: object, option: Option) -> Any:
+    """The field's value. A whole number is a number too, and true is neither."""
+    several = option.nargs not in (0, None)
+    values = value if several and isinstance(value, list) else [value]
+    wanted = {bool: bool, int: int, float: (int, float)}.get(option.of, str)
+    if not all(isinstance(one, wanted) and isinstance(one, bool) == (option.of is bool) for one in values):
+        what = f"a list, each {option.takes}" if several else option.takes
         quoted = ", in quotes" if option.takes in ("text", "a path") and not isinstance(value, (dict, list)) else ""
-        raise UserError(f"{path}: {key} is {_as_written(value)}; it takes {what}{quoted}.")
-    if len(values) < 1 or (option.values > 0 and len(values) != option.values):
-        wanted = "at least one value" if option.values < 0 else f"{option.values} values"
-        raise UserError(f"{path}: {key} has {len(values)} values; it takes {wanted}.")
-    words = [str(one) for one in values]
-    option.check(f"{path}: {key}", words)
-    return words
-
-
-def _fits(value: object, wanted: Any) -> bool:
-    """Whether a TOML value has the type; a whole number is a number too, and true is neither."""
-    if wanted in (int, float):
-        return isinstance(value, (int, wanted)) and not isinstance(value, bool)
-    return isinstance(value, str) and (wanted in (str, Path) or get_origin(wanted) is Literal)
+        raise UserError(f"{key} is {_as_written(value)}; it takes {what}{quoted}.")
+    if several and (not values or option.nargs not in ("+", len(values))):
+        wanted = "at least one value" if option.nargs == "+" else f"{option.nargs} values"
+        raise UserError(f"{key} has {len(values)} values; it takes {wanted}.")
+    if option.nargs == 0:
+        return value
+    try:
+        converted = tuple(option.value(str(one)) for one in values)
+    except ArgumentTypeError as error:
+        raise UserError(f"{key} {error}") from None
+    return converted if several else converted[0]
 
 
 def _as_written(value: object) -> str:

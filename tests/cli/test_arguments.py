@@ -1,16 +1,16 @@
 """What a command line gives: each option once, whatever the words."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import pytest
-import tyro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigpt import chat, command, plot
+from minigpt import chat, command, download, plot
+from minigpt.cli.arguments import POSITIONAL
 from minigpt.errors import UserError
 from minigpt.ranges import Text
 from minigpt.run.options import Options as TrainOptions
@@ -21,7 +21,7 @@ from minigpt.run.options import as_arguments
 class Options:
     """An example of every type."""
 
-    files: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    files: tuple[Path, ...] = field(default=(), metadata=POSITIONAL)
     """Files."""
     data: tuple[str, ...] = ("builtin",)
     """A list."""
@@ -51,6 +51,7 @@ def refused(*args: str) -> str:
 
 def test_an_option_that_takes_a_list_may_be_given_in_parts_and_loses_none():
     assert parse("--data", "a", "b", "--lr", "1", "--data=c", "--data", "d").data == ("a", "b", "c", "d")
+    assert parse("--data=a", "b", "--betas=0", "0.5").data == ("a", "b")
     assert parse("x", "--data", "a", "--", "y").files == (Path("x"), Path("y"))
 
 
@@ -87,6 +88,8 @@ def test_any_other_option_given_twice_is_an_error_that_names_both_values(args, p
         (["--colour", "red"], "--colour is 'red'; it takes one of auto, gray."),
         (["--compile=yes"], "--compile takes no value; --compile is on, --no-compile is off."),
         (["--no-lr"], "There is no option --no-lr; prog --help lists the options."),
+        (["-hx"], "There is no option -hx; prog --help lists the options."),
+        (["--lrr", "x", "--lr"], "There is no option --lrr; did you mean --lr?"),
         (["-x"], "There is no option -x; prog --help lists the options."),
         (["-lr", "1"], "There is no option -lr; did you mean --lr?"),
         (["--files", "a"], "There is no option --files; here it is called --data."),
@@ -95,6 +98,33 @@ def test_any_other_option_given_twice_is_an_error_that_names_both_values(args, p
 )
 def test_a_value_that_does_not_fit_is_answered_in_the_words_that_were_used(args, sentence):
     assert refused(*args) == sentence
+
+
+def test_an_unknown_option_is_named_and_not_what_its_value_was_taken_for():
+    with pytest.raises(UserError, match=r"^There is no option --outt; did you mean --out\?$"):
+        command.parse(plot.Options, "prog", ["--outt", "", "x"])
+    with pytest.raises(UserError, match=r"^There is no option --to;"):
+        command.parse(download.Options, "prog", ["--to", "x", "gpt2"])
+
+
+def test_an_empty_path_is_not_the_current_folder():
+    assert refused("") == refused("a", "") == "files is empty; leave it out, or give it a value."
+    assert refused("--config=") == "--config is empty; leave it out, or give it a value."
+
+
+def test_a_word_that_belongs_to_no_option_is_shown_as_it_was_given():
+    for args, word in ([("a",), "a"], [("--batch-size", "1", "-1"), "-1"], [("--", "--lr"), "--lr"], [("",), ""]):
+        with pytest.raises(UserError) as error:
+            command.parse(TrainOptions, "prog", args)
+        assert str(error.value) == f"Unexpected argument {word!r}; prog --help lists the options."
+
+
+def test_every_spelling_of_a_name_works():
+    for flag in ("--batch-size", "--batch_size"):
+        assert refused(flag, "x") == f"{flag} is 'x'; it takes a whole number."
+        assert parse(flag, "3").batch_size == 3
+    for flag in ("--no-skip-bad", "--no_skip_bad"):
+        assert command.parse(TrainOptions, "prog", [flag], ["--skip_bad"]).skip_bad is False
 
 
 def test_british_spelling_works_in_names_and_values():
@@ -108,6 +138,10 @@ def test_a_value_may_look_like_a_number_or_a_sentence_that_begins_with_a_dash():
     assert parse("--lr", "-inf").lr == float("-inf")
     assert parse("--text=--lr").text == "--lr"
     assert parse("--text", "-- --data x").text == "-- --data x"
+    assert parse("--text=--").text == "--"
+    assert parse("--betas", "-1e-3", "-inf", "--text", "->").betas == (-1e-3, float("-inf"))
+    assert parse("--data", "-1", "--", "--lr", "-").files == (Path("--lr"), Path("-"))
+    assert parse("--").files == ()
 
 
 def test_what_the_user_gives_replaces_what_was_saved_and_is_not_given_twice():

@@ -5,8 +5,8 @@ import importlib
 import pytest
 
 from minigpt.__main__ import COMMANDS
-from minigpt.cli.arguments import options_of, suggestion
-from minigpt.cli.names import SYNONYMS, american
+from minigpt.cli.arguments import options_of
+from minigpt.cli.names import SYNONYMS, american, suggestion
 from minigpt.run.options import Options
 
 
