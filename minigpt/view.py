@@ -203,7 +203,7 @@ def statistics(conversations: list[Conversation], template: Template, t_max: int
     N_Q, N_A = counted.totals
     lines = [
         f"{len(rows):,} conversations; tokens {template.tokenizer.name}, template {template.name}",
-        f"{'':<30}{'sum':>12}{'mean':>9}{'median':>9}{'max':>7}",
+        f"{'':<30}{'sum':>12}{'mean':>12}{'median':>12}{'max':>11}",
         summary("prompt tokens, N_Q", N_Q, counted.prompt),
         summary("response tokens, N_A", N_A, counted.response),
         summary("full sequences (with template)", sum(rows), rows),
@@ -221,7 +221,7 @@ def statistics(conversations: list[Conversation], template: Template, t_max: int
 
 
 def summary(name: str, total: int, counts: list[int]) -> str:
-    return f"{name:<30}{total:>12,}{mean(counts):>9.1f}{median(counts):>9.1f}{max(counts):>7,}"
+    return f"{name:<30}{total:>12,}{mean(counts):>12,.1f}{median(counts):>12,.1f}{max(counts):>11,}"
 
 
 def spans(tokenizer: Tokenizer, ids: list[int], supervised: list[bool]) -> Iterator[tuple[str, bool, bool]]:
