@@ -84,7 +84,10 @@ class Option:
 def options_of(options: type) -> dict[str, Option]:
     """The options of a dataclass, by their fields' names, and --config, which every command has."""
     hints, noted = get_type_hints(options), get_type_hints(options, include_extras=True)
-    body = ast.parse(textwrap.dedent(inspect.getsource(options))).body[0].body
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(options))).body[0].body
+    except (OSError, TypeError):  # run by a profiler or a debugger: without the texts
+        body = []
     texts = {above.target.id: text.value.value for above, text in pairwise(body) if isinstance(above, ast.AnnAssign)}
     found = {}
     for field in dataclasses.fields(options):
@@ -93,7 +96,7 @@ def options_of(options: type) -> dict[str, Option]:
             of = next(one for one in get_args(of) if one is not NoneType)
         if get_origin(of) is tuple:
             of, nargs = get_args(of)[0], "+" if get_args(of)[-1] is Ellipsis else len(get_args(of))
-        text = " ".join(texts[field.name].split()) + default(field.default)
+        text = " ".join(texts.get(field.name, "").split()) + default(field.default)
         marks = "positional" in field.metadata, isinstance(mark_of(noted[field.name]), AnyText)
         found[field.name] = Option(field.name, of, 0 if of is bool else nargs, text, *marks)
     return found | {"config": Option("config", Path, None, CONFIG)}

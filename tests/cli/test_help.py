@@ -1,6 +1,7 @@
 """--help, at the widths that terminals have."""
 
 import importlib
+from dataclasses import make_dataclass
 from itertools import pairwise
 
 import pytest
@@ -44,3 +45,12 @@ def test_a_default_that_says_something_is_named_a_zero_too(capsys):
     page = " ".join(capsys.readouterr().out.split())
     for part in ("(default: 16)", "what is held out. (default: 0)", "(default: builtin)", "(default: 0.9 0.99)"):
         assert part in page
+
+
+def test_options_whose_source_is_not_at_hand_are_read_all_the_same(capsys):
+    """As those of `python -m cProfile -m minigpt.train`, whose module is not the one that runs."""
+    made = make_dataclass("Made", [("lr", float, 1.0)])
+    assert command.parse(made, "prog", ["--lr", "2"]).lr == 2.0
+    with pytest.raises(SystemExit):
+        command.parse(made, "prog", ["--help"])
+    assert "--lr FLOAT" in capsys.readouterr().out
