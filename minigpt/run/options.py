@@ -30,7 +30,8 @@ SHAPE = ("n_layer", "n_head", "n_embd", "n_ctx")  # of a model from scratch, eac
 
 @dataclass
 class Options:
-    """Train a GPT-2 to follow instructions. Without options: `tiny`, from random weights, on the built-in data."""
+    """Train a GPT-2 to follow instructions, or on plain text. Without options: `tiny`, from random weights, on the
+    built-in conversations."""
 
     init: str = "scratch"
     """Initial weights: scratch (random), a model's folder, or an official size to fine-tune."""
@@ -47,11 +48,12 @@ class Options:
     dropout: BelowOne | None = None
     """Share of activations set to 0 during training; if left out 0 from scratch, with --init what the model says."""
     data: tuple[str, ...] = ("builtin",)
-    """Files to train on (JSON Lines or an array, gzipped or not), hf:owner/name[:config][:split], or builtin."""
+    """What to train on: files of conversations (JSON, CSV, Parquet) or of plain text (.txt, or rows with "text"),
+    folders of text, hf:owner/name[:config][:split], or builtin."""
     skip_bad: bool = False
     """Leave out unusable rows instead of stopping; they are listed, with the reasons, in the run's folder."""
     valid: str | None = None
-    """A file of held-out conversations; without one, a twentieth of the data is held out."""
+    """A file of held-out conversations or text; without one, a twentieth of the data is held out."""
     template: str | None = None
     """How a conversation is laid out: chatml, documents or alpaca; if left out, as --init was trained, else chatml."""
     tokenizer: str | None = None
@@ -81,9 +83,9 @@ class Options:
     epochs: Epochs | None = None
     """Passes over the data, instead of --steps; 3 if neither is given (the default job has its own number of steps)."""
     batch_size: AtOnce = 16
-    """Conversations in an optimizer step."""
+    """Conversations, or rows of T_max tokens of plain text, in an optimizer step."""
     micro_batch_size: AtOnce | None = None
-    """Conversations in memory at once; fewer need less memory and change nothing else."""
+    """Rows in memory at once; fewer need less memory and change nothing else."""
     lr: LearningRate | None = None
     """The peak learning rate; 3e-3 from scratch at size tiny, 3e-4 at the others, 5e-5 when fine-tuning."""
     min_lr: LeastLearningRate = 0.0
@@ -97,7 +99,7 @@ class Options:
     clip: Clip = 1.0
     """The largest norm of a step's gradient; a longer one is scaled down to it."""
     max_length: Count | None = None
-    """T_max, the most tokens of a conversation; the model's context if left out."""
+    """T_max, the most tokens of a conversation, and of a row of plain text; the model's context if left out."""
     supervise: Literal["response", "all"] = "response"
     """Train on the assistant's responses only, or on every token."""
     pretrain_steps: CountOrZero | None = None
