@@ -79,7 +79,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 def commands() -> str:
     """Every command of the README's blocks, in the order in which they stand. .ci/run has those of installing, of the
     tests and of the lessons."""
-    blocks = re.findall(r"^```\n(.*?)^```", README, re.S | re.M)
+    blocks = [code for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.S | re.M) if not language]
     lines = [line for block in blocks for line in block.splitlines() if "python -m minigpt." in line]
     return "".join(line.removeprefix("pip install -e . && ") + "\n" for line in lines)
 
