@@ -115,10 +115,12 @@ def test_several_texts_are_one_stream_in_their_order(
 ) -> None:
     for name in ("b", "a"):
         (tmp_path / f"{name}.txt").write_text(f"This is text {name}. " * 40)
-    told = cli("train", "--data", "b.txt", "a.txt", "--valid", "a.txt", "--steps", 1, "--run", "r", *SMALL)
+    (tmp_path / "c.txt").write_text("This is held out. " * 10)
+    told = cli("train", "--data", "b.txt", "a.txt", "--valid", "c.txt", "--steps", 1, "--run", "r", *SMALL)
     assert told.status == 0, told.err
     assert f"b.txt, a.txt: plain text, {2 * 1 + 2 * 40 * 16:,} tokens to train on" in told.out
-    assert set(json.loads(Path("r/options.json").read_text())["sha256"]) == {"a.txt", "b.txt"}
+    assert f"{1 + 10 * 18:,} held out" in told.out
+    assert set(json.loads(Path("r/options.json").read_text())["sha256"]) == {"a.txt", "b.txt", "c.txt"}
 
 
 def test_generate_continues_and_chat_says_why_it_cannot(cli: Callable[..., Outcome], once: Path) -> None:

@@ -74,3 +74,9 @@ def test_of_many_short_documents_the_last_twentieth_is_held_out_whole() -> None:
     train, valid = (Stream([source], parts)[0:1000].tolist() for parts in held_out([source], BOS, 5))
     assert train == [*first, *long[:96], *second]
     assert valid == [BOS, *long[96:], *short[38], *short[39]]
+
+
+@pytest.mark.parametrize(("n", "held"), [(19, []), (20, [BOS, 19, 19]), (39, [BOS, 38, 38])])
+def test_twenty_short_documents_are_many(n: int, held: list[int]) -> None:
+    source = np.array([token for i in range(n) for token in (BOS, i, i)], np.uint16)
+    assert Stream([source], held_out([source], BOS, 5)[1])[0:100].tolist() == held
