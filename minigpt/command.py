@@ -62,6 +62,7 @@ def run(
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        print(f"{name}: interrupted.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         sys.exit(141)

@@ -203,7 +203,7 @@ def draw_lengths(prompt: Sequence[int], response: Sequence[int], rows: Sequence[
         sequences.set_xlim(begin, end)
         longer = sum(n > t_max for n in rows)
         line.set_visible(begin < t_max < end)
-        where = "" if t_max < end else "; it is further right"
+        where = "" if t_max < end else ", which is beyond the right edge"
         note = f"{longer:,} of {len(rows):,} are longer than T_max" if longer else "all fit into T_max"
         sequences.set_title(note + where, loc="left", fontsize=9)
         for axis in (texts, sequences):

@@ -7,6 +7,7 @@ from types import TracebackType
 import torch
 
 from minigpt import __version__
+from minigpt.cli.layout import say
 from minigpt.errors import UserError
 from minigpt.learn.trainer import NotFinite, Trainer
 from minigpt.run.best import check_not_over
@@ -80,7 +81,7 @@ class Session:
             write_options(self.folder, record | {"run": self.folder})
             write_bad_rows(self.folder / "bad_rows.jsonl", data.bad)
         if self.changes and (words := self.changes.in_words(trainer.step)):
-            print(words)
+            say(words)
         self._interruption = self._stack.enter_context(Interruption(lambda: f"step {trainer.step}"))
 
     def _resume(self, record: dict) -> None:

@@ -39,6 +39,7 @@ OTHERS = {
     b"\x93numpy": "is a NumPy array; write its rows as JSON Lines",
     **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), PICKLE),
     b"obj\x01": "is an Avro file; write its rows as Parquet or JSON Lines",
+    **dict.fromkeys((b"\x89png", b"\xff\xd8\xff", b"gif8"), "is a picture, and data is text or tables"),
     b"%pdf": "is a PDF; write its conversations as JSON Lines",
     b"version https://git-lfs": "is a Git LFS pointer and not the data itself; fetch it: git lfs pull",
     **dict.fromkeys((b"<!doctype", b"<html", b"<?xml"), MARKUP),
@@ -96,6 +97,9 @@ def refuse_other_formats(path: Path, head: bytes, compression: str | None) -> No
     for magic, what in OTHERS.items():
         if head.lower().startswith(magic):
             raise UserError(f"{path} {what}.")
+    is_json = head.lstrip()[:1] in (b"{", b"[")  # a zero byte in it makes a bad row, not a bad file
+    if b"\0" in head and not is_json and json.detect_encoding(head).startswith("utf-8"):
+        raise UserError(f"{path} is a binary file of an unknown format; write its rows as JSON Lines.")
 
 
 @contextmanager

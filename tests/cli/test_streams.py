@@ -88,6 +88,17 @@ def test_output_that_cannot_be_written_is_a_sentence(monkeypatch, capsys, goes_o
     assert capsys.readouterr().err.startswith("prog: cannot write to ")
 
 
+def test_a_ctrl_c_outside_a_run_is_acknowledged(monkeypatch, capsys):
+    def main(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["prog"])
+    with pytest.raises(SystemExit) as ended:
+        command.run(Options, main, "prog")
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "prog: interrupted.\n"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_what_the_terminal_cannot_show_becomes_a_question_mark(monkeypatch, encoding):
     shown = io.BytesIO()

@@ -62,6 +62,8 @@ def test_no_line_is_wider_than_a_terminal_of_eighty_columns(cli, tmp_path, quest
     data = ["--data", questions.name]
     outcome = cli("train", *data, "--run", "r", "--steps", 4, "--eval-every", 2, "--keep-best", "--accuracy-rows", 2)
     outputs = [outcome.out]
+    outputs.append(cli("train", "--resume", "--run", "r", "--steps", 5).out)
+    assert "changed --steps 4 to 5: from step 5 on" in outputs[-1]
     outputs.append(cli("evaluate", "--compare", "r", "r/best", *data, "--limit", 3).out)
     outputs.append(cli("view", *data, "--rows", 0).out)
     for out in outputs:

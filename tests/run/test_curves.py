@@ -58,7 +58,7 @@ def test_t_max_far_to_the_right_leaves_no_empty_half_of_the_panel(tmp_path: Path
     curves.draw_lengths(rows, rows, rows, 130, tmp_path / "near.png")
     far, near = (figure.axes[1] for figure in drawn)
     assert far.get_xlim()[1] < 200
-    assert far.get_title("left") == "all fit into T_max; it is further right"
+    assert far.get_title("left") == "all fit into T_max, which is beyond the right edge"
     assert near.get_title("left") == "2 of 4 are longer than T_max"
     assert (far.lines[0].get_visible(), near.lines[0].get_visible()) == (False, True)
 

@@ -473,8 +473,12 @@ def archive(name: str) -> bytes:
         (b"<!doctype html><html>", "is HTML or XML; download the data itself"),
         (b"SQLite format 3\0", "is an SQLite database"),
         (b"%PDF-1.7", "is a PDF"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(99), "is a picture"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "is a picture"),
+        (b"\x7fELF\x02\x01\x01" + bytes(99), "is a binary file of an unknown format; write its rows as JSON Lines"),
     ],
-    ids=["zstd", "zip", "xlsx", "damaged-zip", "tar", "tar.gz", "parquet.gz", "pickle", "lfs", "html", "sqlite", "pdf"],
+    ids=["zstd", "zip", "xlsx", "damaged-zip", "tar", "tar.gz", "parquet.gz", "pickle", "lfs", "html", "sqlite", "pdf"]
+    + ["png", "jpeg", "elf"],
 )
 def test_a_format_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path, content: bytes, said: str) -> None:
     with pytest.raises(UserError, match=rf"^{tmp_path}/a {said}"):
