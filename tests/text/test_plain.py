@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_rows_with_text_are_documents_and_empty_ones_are_none(tmp_path: Path) ->
 def test_a_row_without_text_is_named_or_listed(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "one"}\n{"txt": "two"}\nbroken\n{"text": "three"}\n')
-    with pytest.raises(UserError, match=r'line 2: has no text under "text"'):
+    with pytest.raises(UserError, match=r"line 2: is no row of plain text"):
         texts(path)
     bad: list = []
     assert texts(path, bad=bad) == ["one", "three"]
@@ -136,6 +137,12 @@ def test_a_row_without_text_is_named_or_listed(tmp_path: Path) -> None:
         ("rows.jsonl", '{"messages": []}', False),
         ("rows.jsonl", "not JSON", False),
         ("rows.jsonl", "", False),
+        ("rows.jsonl", '{"id": 1}\nbroken\n{"text": "a"}\n{"messages": []}', True),
+        ("rows.jsonl", '{"id": 1}\nbroken\n{"messages": []}\n{"text": "a"}', False),
+        ("rows.txt", '{"messages": []}', False),
+        ("rows.txt", "prompt,completion\na,b\n", False),
+        ("book.txt", "[Illustration]\nText", True),
+        ("book.txt", '{"id": 1}', True),
     ],
 )
 def test_plain_text_is_told_by_the_name_or_the_first_row(
@@ -144,6 +151,43 @@ def test_plain_text_is_told_by_the_name_or_the_first_row(
     (tmp_path / name).write_text(content)
     assert is_plain_text(str(tmp_path / name)) is expected
     assert is_plain_text(str(tmp_path)) is True
+
+
+def test_rows_under_the_name_of_a_text_are_read_as_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_text('{"text": "one"}\n{"text": "two"}\n')
+    assert is_plain_text(str(tmp_path / "rows.txt"))
+    assert texts(tmp_path / "rows.txt") == ["one", "two"]
+
+
+def test_half_of_a_character_is_named_with_its_row_or_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "one"}\n{"text": "a\\ud800 b"}\n{"text": "three"}\n')
+    with pytest.raises(UserError, match=r"line 2: .*lone surrogate \(U\+D800\)"):
+        texts(path)
+    bad: list = []
+    assert texts(path, bad=bad) == ["one", "three"]
+    assert [row.source for row in bad] == [f"{path}, line 2"]
+
+
+def test_hidden_and_empty_files_of_a_folder_are_not_documents(tmp_path: Path) -> None:
+    copies = tmp_path / ".ipynb_checkpoints"
+    copies.mkdir()
+    for path in (tmp_path / "a.txt", copies / "a-checkpoint.txt", tmp_path / "._a.txt"):
+        path.write_text("one")
+    (tmp_path / "empty.txt").write_text("")
+    assert texts(tmp_path) == ["one"]
+    assert texts(copies) == ["one"], "a hidden folder that was named itself is read"
+
+
+def test_a_folder_may_hold_a_text_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xfe.txt")
+    try:
+        (tmp_path / name).write_text("one")
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    before = text_sha256(str(tmp_path))
+    (tmp_path / name).write_text("two")
+    assert text_sha256(str(tmp_path)) != before
 
 
 def test_the_checksum_of_a_folder_changes_with_any_of_its_texts_and_their_names(tmp_path: Path) -> None:
