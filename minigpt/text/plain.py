@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from minigpt.text.records import BadRow
 SUFFIXES = (".txt", ".text", ".md")  # of a file that is plain text, before .gz, .xz or .bz2
 CHUNK = 2**20  # bytes read at a time
 LONGEST_WORD = 2**22  # characters without white space that are kept together
+LEFT_OUT = {field.name for field in fields(BadRow)}  # the keys in bad_rows.jsonl
 NO_TEXT = 'is no row of plain text, as others of this file are: it has no text under "text", or is a conversation.'
 
 
@@ -123,10 +125,11 @@ def _rows(name: str) -> Iterator:
 
 
 def _kind_of(row: object) -> bool | None:
-    """True for a row with a text, if only an empty one, False for a conversation, None for anything else."""
+    """True for a row with a text, if only an empty one, False for a conversation, None for anything else, such as a
+    line of bad_rows.jsonl, whose "text" is a row."""
     if isinstance(row, list):
         return False if row and all(map(is_message, row)) else None
-    if not isinstance(row, dict):
+    if not isinstance(row, dict) or row.keys() == LEFT_OUT:
         return None
     if any(all(row.get(key) is not None for key in keys) for keys in FORMATS):
         return False

@@ -61,7 +61,9 @@ def tokens_of(name: str, tokenizer: Tokenizer, skip_bad: bool = False) -> np.nda
             incoming.unlink()
             raise
         return open_memmap(folder / file, "r")
-    raise UserError(f"The tokens of {name} cannot be written to {folders[-1]}: {reason}.")
+    raise UserError(
+        f"The tokens of {name} cannot be written to {folders[-1]}: {reason}. Set XDG_CACHE_HOME to a folder where they can be."
+    )
 
 
 def encode(name: str, tokenizer: Tokenizer, kind: np.dtype, out: BinaryIO, skip_bad: bool = False) -> None:

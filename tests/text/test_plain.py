@@ -80,6 +80,19 @@ def test_a_byte_order_mark_tells_the_encoding_and_is_not_text(tmp_path: Path, co
     assert texts(tmp_path / "a.txt") == ["Việt\n"]
 
 
+@pytest.mark.parametrize("text", ["\0A text with a NUL first", "A\0 text in another place", "A\0\0\0 text, three"])
+def test_a_text_with_a_nul_among_its_first_characters_is_utf8(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    assert texts(tmp_path / "a.txt") == [text]
+
+
+@pytest.mark.parametrize("text", ["A text", "{" + 300 * "\u4e2d\u6587"])
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_another_encoding_is_known_without_its_mark(tmp_path: Path, text: str, codec: str) -> None:
+    (tmp_path / "a.txt").write_bytes(text.encode(codec))
+    assert texts(tmp_path / "a.txt") == [text]
+
+
 def test_a_character_that_two_reads_share_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain, "CHUNK", 3)
     (tmp_path / "a.txt").write_text("aéé\U0001f642 việt")
@@ -139,6 +152,7 @@ def test_a_row_without_text_is_named_or_listed(tmp_path: Path) -> None:
         ("rows.jsonl", "", False),
         ("rows.jsonl", '{"id": 1}\nbroken\n{"text": "a"}\n{"messages": []}', True),
         ("rows.jsonl", '{"id": 1}\nbroken\n{"messages": []}\n{"text": "a"}', False),
+        ("bad_rows.jsonl", '{"source": "a, line 1", "reason": "b", "text": "{}"}', False),
         ("rows.txt", '{"messages": []}', False),
         ("rows.txt", "prompt,completion\na,b\n", False),
         ("book.txt", "[Illustration]\nText", True),

@@ -134,3 +134,13 @@ def test_a_user_without_a_home_can_encode_a_text(book: Path, monkeypatch: pytest
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", no_home)
     assert len(tokens_of(str(book), ByteTokenizer())) == 23
+
+
+def test_where_tokens_can_be_written_is_asked_for(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(path: Path, *_: object, **others: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", read_only)
+    monkeypatch.setattr(token_cache, "text_sha256", lambda name: name)
+    with pytest.raises(UserError, match=r"cannot be written to .*: Permission denied\. Set XDG_CACHE_HOME"):
+        tokens_of(str(book), ByteTokenizer())
