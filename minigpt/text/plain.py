@@ -66,7 +66,10 @@ def text_files(name: str) -> list[Path]:
     """
     path = Path(name)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and _is_text_file(p) and not _is_hidden(p, path))
+        try:
+            found = sorted(filter(_is_text_file, _files_below(path)))
+        except OSError as error:
+            raise UserError(f"{error.filename} cannot be read: {error.strerror}.") from None
         if not found:
             raise UserError(f"{name} is a folder without a .txt file.")
         return found
@@ -112,12 +115,23 @@ def _is_text_file(path: Path) -> bool:
     try:
         first = next(read_rows(path), None)
     except UserError:
+        if not path.exists():
+            raise
         return True
     return first is None or _kind_of(first.value) is None
 
 
-def _is_hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """The files in a folder that are not hidden, and those in its folders, through links too, unless one leads back."""
+    here = folder.resolve()
+    if any(one.is_relative_to(here) for one in above):
+        return
+    for path in folder.iterdir():
+        if not path.name.startswith("."):
+            if path.is_dir():
+                yield from _files_below(path, (*above, here))
+            elif path.is_file():
+                yield path
 
 
 def _rows(name: str) -> Iterator:

@@ -62,7 +62,8 @@ def tokens_of(name: str, tokenizer: Tokenizer, skip_bad: bool = False) -> np.nda
             raise
         return open_memmap(folder / file, "r")
     raise UserError(
-        f"The tokens of {name} cannot be written to {folders[-1]}: {reason}. Set XDG_CACHE_HOME to a folder where they can be."
+        f"The tokens of {name} cannot be written to {folders[-1]}: {reason}. Set XDG_CACHE_HOME to a folder where they "
+        "can be."
     )
 
 

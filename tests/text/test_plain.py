@@ -193,6 +193,33 @@ def test_hidden_and_empty_files_of_a_folder_are_not_documents(tmp_path: Path) ->
     assert texts(copies) == ["one"], "a hidden folder that was named itself is read"
 
 
+def test_a_folder_is_read_through_links_and_links_that_lead_back_are_not_followed(tmp_path: Path) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+        (folder / "a.txt").write_text(folder.name)
+    (here / "more").symlink_to(elsewhere)
+    (here / "self").symlink_to(here)
+    (here / "up").symlink_to(tmp_path)
+    (here / "gone.txt").symlink_to("nowhere.txt")
+    assert texts(here) == ["here", "elsewhere"]
+
+
+def test_a_folder_within_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be read: Permission denied"):
+        texts(tmp_path)
+
+
+def test_a_text_that_is_not_there_is_no_plain_text(tmp_path: Path) -> None:
+    """Else a mistyped name beside a file of conversations is said to be a text among them."""
+    with pytest.raises(UserError, match=r"gone\.txt cannot be read"):
+        is_plain_text(str(tmp_path / "gone.txt"))
+
+
 def test_a_folder_may_hold_a_text_whose_name_is_not_utf8(tmp_path: Path) -> None:
     name = os.fsdecode(b"b\xfe.txt")
     try:
