@@ -115,13 +115,14 @@ def main(options: Options) -> None:
     if len(folders) == 1:
         report |= next(iter(models.values())).as_json()
     else:
-        counts = [len(one.losses) for one in models.values()]
-        if counts[0] != counts[1]:
+        first, second = models.values()
+        if first.n_bytes != second.n_bytes:  # with --limit there may be as many windows, of other parts of the text
             raise UserError(
-                f"The two models read the text in {counts[0]:,} and {counts[1]:,} windows, as their tokens or contexts "
-                "differ; pairs cannot be formed. Measure each with --model: bits per byte can be compared."
+                f"The two models read the text in {windows_in_words(first)} and {windows_in_words(second)}, as their "
+                "tokens or contexts differ; pairs cannot be formed. Measure each with --model, without --limit: bits "
+                "per byte can be compared."
             )
-        gaps = difference(*models.values())
+        gaps = difference(first, second)
         if tokenizers[0] != tokenizers[1]:  # losses per token cannot be compared between different tokens
             del gaps["loss"]
         report |= {
@@ -159,6 +160,10 @@ def measured(options: Options, model: GPT, template: Template, rows: list[Conver
     result = evaluate(model, template, rows, encoded, options.batch_size, options.answers)
     say(f"{name}: {sum(count for _, count in result.losses):,} supervised tokens ({encoded})")
     return result
+
+
+def windows_in_words(text: Evaluation) -> str:
+    return f"{len(text.losses):,} windows ({sum(text.n_bytes):,} bytes)"
 
 
 def table(sides: dict[str, Evaluation]) -> str:

@@ -41,9 +41,11 @@ class PlainText:
             raise UserError(f"{name}: there is no text to train on.")
         if not len(rows[1]):
             raise UserError(f"{rows[1].name}: there is too little text to hold out; give more, or others with --valid.")
+        known = self.valid_name and self.files[self.valid_name] in [self.files[name] for name in self.names]
         words = (
             f"data    {name}: plain text, {len(train):,} tokens to train on in {len(rows[0]):,} rows of {t_max}, "
             f"{len(valid):,} held out\n"
+            + ("        the held-out text is also trained on\n" if known else "")
             + (f"        {len(self.bad):,} bad rows left out, listed in bad_rows.jsonl\n" if self.bad else "")
             + f"tokens  {tokenizer.name}, vocabulary of {len(tokenizer):,}; every token is supervised"
         )

@@ -10,7 +10,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -119,10 +119,19 @@ def decompressed(path: Path) -> Iterator[tuple[io.BufferedIOBase, str | None]]:
 def in_utf8(path: Path) -> Iterator[io.BufferedIOBase]:
     """The file in UTF-8, after its byte order mark."""
     with decompressed(path) as (file, _):
-        head = file.read(4)
-        encoding = json.detect_encoding(head)
+        encoding = _encoding(file.read(512))
         file.seek(len(codecs.BOM_UTF8) if encoding == "utf-8-sig" else 0)
         yield file if encoding.startswith("utf-8") else io.BufferedReader(_InUTF8(file, encoding))
+
+
+def _encoding(head: bytes) -> str:
+    """The encoding by the first characters, or UTF-8 for a text that only happens to have a NUL among them."""
+    found = json.detect_encoding(head)
+    if found.endswith(("-le", "-be")) and 3 * head.count(0) < len(head):  # no mark, and too few for that encoding
+        with suppress(UnicodeDecodeError):
+            codecs.getincrementaldecoder("utf-8")().decode(head)
+            return "utf-8"
+    return found
 
 
 class _InUTF8(io.RawIOBase):

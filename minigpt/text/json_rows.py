@@ -140,7 +140,9 @@ def _hint(text: str, error: json.JSONDecodeError) -> str:
     if error.msg == "Extra data" and text[error.pos :].strip() == ",":
         return "; remove the comma at its end"
     if error.pos == 0:
-        return "; a file is JSON Lines, a JSON array, CSV, TSV, Parquet or Arrow"
+        return (
+            "; a file is JSON Lines, a JSON array, CSV, TSV, Parquet or Arrow, or plain text if its name ends in .txt"
+        )
     return ""
 
 

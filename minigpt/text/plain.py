@@ -2,8 +2,12 @@
 
 import codecs
 import hashlib
+import os
+import re
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 
 from minigpt.errors import UserError
@@ -11,21 +15,22 @@ from minigpt.reading import sha256
 from minigpt.text.files import decompressed, in_utf8, read_rows, refuse_other_formats
 from minigpt.text.formats import FORMATS
 from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
+from minigpt.text.messages import is_message
 from minigpt.text.records import BadRow
 
 SUFFIXES = (".txt", ".text", ".md")  # of a file that is plain text, before .gz, .xz or .bz2
 CHUNK = 2**20  # bytes read at a time
 LONGEST_WORD = 2**22  # characters without white space that are kept together
-NO_TEXT = 'has no text under "text", which the first row has.'
+LEFT_OUT = {field.name for field in fields(BadRow)}  # the keys in bad_rows.jsonl
+NO_TEXT = 'is no row of plain text, as others of this file are: it has no text under "text", or is a conversation.'
 
 
 def is_plain_text(name: str) -> bool:
     """Whether a name of --data is text to continue: a folder, a .txt file, or rows with "text" in place of a
-    conversation, told by the first row."""
+    conversation, told by the first row that is one or the other."""
     if not name.startswith(PREFIX) and (Path(name).is_dir() or _is_text_file(Path(name))):
         return True
-    first = next(iter(_rows(name)), None)
-    return first is not None and _is_text_row(first.value)
+    return next((is_text for row in _rows(name) if (is_text := _kind_of(row.value)) is not None), False)
 
 
 def documents(
@@ -38,12 +43,14 @@ def documents(
     """
     if not name.startswith(PREFIX) and (files := text_files(name)):
         for path in files:
-            yield pieces(_characters(path, read))
+            text = pieces(_characters(path, read))
+            if first := next(text, ""):
+                yield chain([first], text)
         return
     for row in _rows(name):
         read(len(row.text.encode(errors="surrogatepass")))
-        if row.error or not _is_text_row(row.value):
-            found = BadRow(row.source, row.error or NO_TEXT, row.text)
+        if problem := row.error or _problem(row.value):
+            found = BadRow(row.source, problem, row.text)
             if bad is None:
                 raise UserError(f"{row.source}: {found.reason}")
             bad.append(found)
@@ -52,10 +59,17 @@ def documents(
 
 
 def text_files(name: str) -> list[Path]:
-    """The file itself, or the text files in a folder and below, by name; none for a file of rows."""
+    """The file itself, or the text files in a folder and below, by name; none for a file of rows.
+
+    What is hidden in a folder is not read: there editors and notebooks keep copies of the texts, and macOS other data
+    under their names.
+    """
     path = Path(name)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and _is_text_file(p))
+        try:
+            found = sorted(filter(_is_text_file, _files_below(path)))
+        except OSError as error:
+            raise UserError(f"{error.filename} cannot be read: {error.strerror}.") from None
         if not found:
             raise UserError(f"{name} is a folder without a .txt file.")
         return found
@@ -71,7 +85,7 @@ def text_sha256(name: str) -> str:
         return sha256(path)
     digest = hashlib.sha256()
     for file in text_files(name):
-        digest.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
+        digest.update(os.fsencode(f"{file.relative_to(path).as_posix()} {sha256(file)}\n"))
     return digest.hexdigest()
 
 
@@ -94,19 +108,54 @@ def pieces(text: Iterator[str]) -> Iterator[str]:
 
 
 def _is_text_file(path: Path) -> bool:
+    """Whether its name is a text's, and it does not begin with a row: JSON Lines and tables are also called .txt."""
     name = path.name.lower()
-    return name.removesuffix(".gz").removesuffix(".xz").removesuffix(".bz2").endswith(SUFFIXES)
+    if not name.removesuffix(".gz").removesuffix(".xz").removesuffix(".bz2").endswith(SUFFIXES):
+        return False
+    try:
+        first = next(read_rows(path), None)
+    except UserError:
+        if not path.exists():
+            raise
+        return True
+    return first is None or _kind_of(first.value) is None
+
+
+def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """The files in a folder that are not hidden, and those in its folders, through links too, unless one leads back."""
+    here = folder.resolve()
+    if any(one.is_relative_to(here) for one in above):
+        return
+    for path in folder.iterdir():
+        if not path.name.startswith("."):
+            if path.is_dir():
+                yield from _files_below(path, (*above, here))
+            elif path.is_file():
+                yield path
 
 
 def _rows(name: str) -> Iterator:
     return read_hub_rows(name) if name.startswith(PREFIX) else read_rows(Path(name))
 
 
-def _is_text_row(row: object) -> bool:
-    """Whether it holds a text, if only an empty one, and is not a conversation."""
-    if not isinstance(row, dict) or "text" not in row or not isinstance(row["text"], str | None):
+def _kind_of(row: object) -> bool | None:
+    """True for a row with a text, if only an empty one, False for a conversation, None for anything else, such as a
+    line of bad_rows.jsonl, whose "text" is a row."""
+    if isinstance(row, list):
+        return False if row and all(map(is_message, row)) else None
+    if not isinstance(row, dict) or row.keys() == LEFT_OUT:
+        return None
+    if any(all(row.get(key) is not None for key in keys) for keys in FORMATS):
         return False
-    return not any(all(row.get(key) is not None for key in keys) for keys in FORMATS)
+    return True if "text" in row and isinstance(row["text"], str | None) else None
+
+
+def _problem(row: object) -> str:
+    """Why a row is no text; "" if it is one."""
+    if not _kind_of(row):
+        return NO_TEXT
+    lone = re.search("[\ud800-\udfff]", row["text"] or "")
+    return f'"text" holds a lone surrogate (U+{ord(lone[0]):04X}), half of a character.' if lone else ""
 
 
 def _characters(path: Path, read: Callable[[int], object]) -> Iterator[str]:

@@ -143,7 +143,11 @@ def test_view_shows_windows_and_counts(cli: Callable[..., Outcome], once: Path) 
 def test_models_that_read_other_windows_cannot_be_paired(cli: Callable[..., Outcome], once: Path, run: Path) -> None:
     told = cli("evaluate", "--compare", once / "run", run, "--data", once / "story.txt")
     assert told.status == 2
-    assert "read the text in 110 and 7 windows" in told.err
+    n = len((once / "story.txt").read_bytes())
+    assert f"read the text in 110 windows ({n:,} bytes) and 7 windows ({n:,} bytes)" in told.err
+    told = cli("evaluate", "--compare", once / "run", run, "--data", once / "story.txt", "--limit", 5)
+    assert told.status == 2, "the first 5 windows of 32 tokens and of 512 are different parts of the text"
+    assert "read the text in 5 windows (160 bytes) and 5 windows (2,560 bytes)" in told.err
 
 
 @pytest.mark.parametrize(

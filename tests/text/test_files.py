@@ -441,7 +441,7 @@ def test_a_key_that_is_given_twice_makes_a_bad_row(tmp_path: Path, layout: type)
         (b"[{'role': 'user'}]", "it looks like Python's repr"),
         (b'{"a": 1},', "remove the comma at its end"),
         (b'{"a": "\xe9"}', "in another encoding, such as Latin-1, convert it: iconv -f LATIN1 -t UTF-8"),
-        (b"a: 1", "a file is JSON Lines, a JSON array, CSV, TSV, Parquet or Arrow"),
+        (b"a: 1", "CSV, TSV, Parquet or Arrow, or plain text if its name ends in .txt"),
         (b'{"a": \0}', "Expecting value"),
     ],
 )

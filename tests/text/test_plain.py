@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,19 @@ def test_a_byte_order_mark_tells_the_encoding_and_is_not_text(tmp_path: Path, co
     assert texts(tmp_path / "a.txt") == ["Việt\n"]
 
 
+@pytest.mark.parametrize("text", ["\0A text with a NUL first", "A\0 text in another place", "A\0\0\0 text, three"])
+def test_a_text_with_a_nul_among_its_first_characters_is_utf8(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    assert texts(tmp_path / "a.txt") == [text]
+
+
+@pytest.mark.parametrize("text", ["A text", "{" + 300 * "\u4e2d\u6587"])
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_another_encoding_is_known_without_its_mark(tmp_path: Path, text: str, codec: str) -> None:
+    (tmp_path / "a.txt").write_bytes(text.encode(codec))
+    assert texts(tmp_path / "a.txt") == [text]
+
+
 def test_a_character_that_two_reads_share_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain, "CHUNK", 3)
     (tmp_path / "a.txt").write_text("aéé\U0001f642 việt")
@@ -117,7 +131,7 @@ def test_rows_with_text_are_documents_and_empty_ones_are_none(tmp_path: Path) ->
 def test_a_row_without_text_is_named_or_listed(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "one"}\n{"txt": "two"}\nbroken\n{"text": "three"}\n')
-    with pytest.raises(UserError, match=r'line 2: has no text under "text"'):
+    with pytest.raises(UserError, match=r"line 2: is no row of plain text"):
         texts(path)
     bad: list = []
     assert texts(path, bad=bad) == ["one", "three"]
@@ -136,6 +150,13 @@ def test_a_row_without_text_is_named_or_listed(tmp_path: Path) -> None:
         ("rows.jsonl", '{"messages": []}', False),
         ("rows.jsonl", "not JSON", False),
         ("rows.jsonl", "", False),
+        ("rows.jsonl", '{"id": 1}\nbroken\n{"text": "a"}\n{"messages": []}', True),
+        ("rows.jsonl", '{"id": 1}\nbroken\n{"messages": []}\n{"text": "a"}', False),
+        ("bad_rows.jsonl", '{"source": "a, line 1", "reason": "b", "text": "{}"}', False),
+        ("rows.txt", '{"messages": []}', False),
+        ("rows.txt", "prompt,completion\na,b\n", False),
+        ("book.txt", "[Illustration]\nText", True),
+        ("book.txt", '{"id": 1}', True),
     ],
 )
 def test_plain_text_is_told_by_the_name_or_the_first_row(
@@ -144,6 +165,70 @@ def test_plain_text_is_told_by_the_name_or_the_first_row(
     (tmp_path / name).write_text(content)
     assert is_plain_text(str(tmp_path / name)) is expected
     assert is_plain_text(str(tmp_path)) is True
+
+
+def test_rows_under_the_name_of_a_text_are_read_as_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_text('{"text": "one"}\n{"text": "two"}\n')
+    assert is_plain_text(str(tmp_path / "rows.txt"))
+    assert texts(tmp_path / "rows.txt") == ["one", "two"]
+
+
+def test_half_of_a_character_is_named_with_its_row_or_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "one"}\n{"text": "a\\ud800 b"}\n{"text": "three"}\n')
+    with pytest.raises(UserError, match=r"line 2: .*lone surrogate \(U\+D800\)"):
+        texts(path)
+    bad: list = []
+    assert texts(path, bad=bad) == ["one", "three"]
+    assert [row.source for row in bad] == [f"{path}, line 2"]
+
+
+def test_hidden_and_empty_files_of_a_folder_are_not_documents(tmp_path: Path) -> None:
+    copies = tmp_path / ".ipynb_checkpoints"
+    copies.mkdir()
+    for path in (tmp_path / "a.txt", copies / "a-checkpoint.txt", tmp_path / "._a.txt"):
+        path.write_text("one")
+    (tmp_path / "empty.txt").write_text("")
+    assert texts(tmp_path) == ["one"]
+    assert texts(copies) == ["one"], "a hidden folder that was named itself is read"
+
+
+def test_a_folder_is_read_through_links_and_links_that_lead_back_are_not_followed(tmp_path: Path) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+        (folder / "a.txt").write_text(folder.name)
+    (here / "more").symlink_to(elsewhere)
+    (here / "self").symlink_to(here)
+    (here / "up").symlink_to(tmp_path)
+    (here / "gone.txt").symlink_to("nowhere.txt")
+    assert texts(here) == ["here", "elsewhere"]
+
+
+def test_a_folder_within_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be read: Permission denied"):
+        texts(tmp_path)
+
+
+def test_a_text_that_is_not_there_is_no_plain_text(tmp_path: Path) -> None:
+    """Else a mistyped name beside a file of conversations is said to be a text among them."""
+    with pytest.raises(UserError, match=r"gone\.txt cannot be read"):
+        is_plain_text(str(tmp_path / "gone.txt"))
+
+
+def test_a_folder_may_hold_a_text_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xfe.txt")
+    try:
+        (tmp_path / name).write_text("one")
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    before = text_sha256(str(tmp_path))
+    (tmp_path / name).write_text("two")
+    assert text_sha256(str(tmp_path)) != before
 
 
 def test_the_checksum_of_a_folder_changes_with_any_of_its_texts_and_their_names(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 from minigpt import command
 from minigpt.run.options import Options
 from minigpt.text.splits import load_data
+from minigpt.text.template import load_template
+from minigpt.text.tokenizer import ByteTokenizer
 
 
 def write_rows(path: Path, n: int) -> str:
@@ -39,3 +41,12 @@ def test_fifty_are_answered_as_the_help_says_or_as_many_as_are_asked_for(tmp_pat
     for asked, answered in ((3, 3), (55, 55), (60, 60), (99, 60)):
         assert load_data(names, valid, accuracy_rows=asked).test == load_data(names, valid).valid[:answered]
     assert len(load_data(["builtin"], None).test) == 450
+
+
+def test_a_held_out_text_that_is_also_trained_on_is_reported(tmp_path: Path) -> None:
+    for name, text in (("a.txt", "A text."), ("same.txt", "A text."), ("other.txt", "Another text.")):
+        (tmp_path / name).write_text(text)
+    for valid, reported in (("same.txt", True), ("other.txt", False)):
+        data = load_data([str(tmp_path / "a.txt")], str(tmp_path / valid))
+        words = data.encode(load_template(None, ByteTokenizer()), 8).words
+        assert ("the held-out text is also trained on" in words) is reported

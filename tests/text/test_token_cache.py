@@ -110,3 +110,37 @@ def test_a_text_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no text"):
         tokens_of(str(tmp_path / "empty.txt"), ByteTokenizer())
     assert [path.name for path in tmp_path.iterdir()] == ["empty.txt"]
+
+
+@pytest.mark.parametrize("left", [0, 1, 60, -2, -1])
+def test_tokens_that_were_cut_short_are_written_again(book: Path, left: int) -> None:
+    whole = tokens_of(str(book), ByteTokenizer()).tolist()
+    [file] = caches(book)
+    os.truncate(file, left if left >= 0 else file.stat().st_size + left)
+    assert tokens_of(str(book), ByteTokenizer()).tolist() == whole
+
+
+def test_a_text_with_as_long_a_name_as_there_may_be_is_encoded_beside_it(tmp_path: Path) -> None:
+    book = tmp_path / ("ệ" * 83 + ".txt")
+    book.write_text("A text.")
+    assert len(tokens_of(str(book), ByteTokenizer())) == 8
+    assert len(caches(book)) == 1
+
+
+def test_a_user_without_a_home_can_encode_a_text(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert len(tokens_of(str(book), ByteTokenizer())) == 23
+
+
+def test_where_tokens_can_be_written_is_asked_for(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(path: Path, *_: object, **others: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", read_only)
+    monkeypatch.setattr(token_cache, "text_sha256", lambda name: name)
+    with pytest.raises(UserError, match=r"cannot be written to .*: Permission denied\. Set XDG_CACHE_HOME"):
+        tokens_of(str(book), ByteTokenizer())
