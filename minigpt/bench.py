@@ -1,4 +1,4 @@
-"""`python -m minigpt.bench`: tokens per second, beside a peer in the same run."""
+"""`python -m minigpt.bench`: measure tokens per second, also of transformers beside it."""
 
 import math
 import time

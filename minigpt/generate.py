@@ -56,6 +56,8 @@ def main(options: Options) -> None:
     else:
         samples = generate_batch(model, [prompt] * options.samples, options.max_new_tokens, **settings)
         print("\n---\n".join(tokenizer.decode(prompt + new) for new in samples))
+    if not any(samples):
+        print("generate: The model ends the text at once; give it a --prompt to continue.", file=sys.stderr)
     room = model.config.n_ctx - max(1, len(prompt))
     if full := sum(len(new) > room for new in samples):
         which = "The text stops" if options.samples == 1 else f"{full} of {options.samples} samples stop"

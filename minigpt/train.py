@@ -1,6 +1,6 @@
-"""`python -m minigpt.train`: train a model: data -> tokenizer -> GPT-2 -> loss -> Adam -> parameters (A 5, D 5).
+"""`python -m minigpt.train`: train a model: data -> tokenizer -> GPT-2 -> loss -> Adam -> parameters.
 
-`main` is that diagram, read from top to bottom.
+That is the diagram of documents A 5 and D 5; `main` is it, read from top to bottom.
 """
 
 import torch

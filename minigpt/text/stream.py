@@ -59,7 +59,9 @@ class TextRows(Sequence[Example]):
         start = max(0, last - self.t_max) if self.stride < self.t_max else first - 1
         ids = self.stream[start : last + 1].tolist()
         context = first - start
-        return Example(ids, [False] * context + [True] * (len(ids) - context), f"{self.name}, tokens {first} to {last}")
+        return Example(
+            ids, [False] * context + [True] * (len(ids) - context), f"{self.name}, predicting tokens {first} to {last}"
+        )
 
 
 def document_starts(source: np.ndarray, bos: int) -> Int[np.ndarray, " n"]:

@@ -47,7 +47,7 @@ def test_disjoint_rows_supervise_all_but_their_first_token() -> None:
     rows = TextRows(whole(list(range(10))), 4, "text")
     assert [row.ids for row in rows] == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8], [8, 9]], "no token is read twice"
     assert all(row.supervised == [False] + [True] * (len(row.ids) - 1) for row in rows)
-    assert rows[1].source == "text, tokens 5 to 8"
+    assert rows[1].source == "text, predicting tokens 5 to 8"
     assert [row.ids for row in rows[1:]] == [[4, 5, 6, 7, 8], [8, 9]]
     with pytest.raises(IndexError):
         rows[3]
