@@ -5,6 +5,7 @@ It handles only names and tensors, so that `GPT` can use it (`GPT.from_pretraine
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import torch
@@ -182,4 +183,5 @@ def write_model(folder: Path, config: GPTConfig, tensors: dict[str, Tensor]) -> 
     # Under another name first: the tensors may be pages of the very file that they replace.
     incoming = folder / "model.safetensors.incoming"
     save_file(saved, incoming, metadata={"format": "pt"})
+    shutil.copymode(folder / "config.json", incoming)  # the library makes a file that only its owner can read
     incoming.replace(folder / "model.safetensors")

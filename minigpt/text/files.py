@@ -97,9 +97,19 @@ def refuse_other_formats(path: Path, head: bytes, compression: str | None) -> No
     for magic, what in OTHERS.items():
         if head.lower().startswith(magic):
             raise UserError(f"{path} {what}.")
-    is_json = head.lstrip()[:1] in (b"{", b"[")  # a zero byte in it makes a bad row, not a bad file
-    if b"\0" in head and not is_json and json.detect_encoding(head).startswith("utf-8"):
+    # A zero byte in a row of text makes a bad row, not a bad file.
+    is_text = head.lstrip()[:1] in (b"{", b"[") or (b"\0" not in head.partition(b"\n")[0] and _is_utf8(head))
+    if b"\0" in head and not is_text and json.detect_encoding(head).startswith("utf-8"):
         raise UserError(f"{path} is a binary file of an unknown format; write its rows as JSON Lines.")
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether the beginning of a file, which may end within a character, is UTF-8."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @contextmanager
