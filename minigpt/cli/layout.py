@@ -40,7 +40,7 @@ def _fill(line: str, columns: int) -> str:
 
 
 def paragraphs(text: str, columns: int) -> str:
-    """A docstring with its lines filled anew; blank lines stay."""
+    """A docstring with its lines refilled; blank lines stay."""
     return "\n\n".join(
         textwrap.fill(" ".join(part.split()), columns, break_long_words=False, break_on_hyphens=False)
         for part in text.split("\n\n")

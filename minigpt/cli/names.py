@@ -110,5 +110,5 @@ def nearest(given: str, known: Iterable[str]) -> str | None:
         return near[0]
     words = set(given.split("-"))
     whole = [name for name in known if words <= set(name.split("-"))]
-    begun = [name for name in known if len(given) > 2 and name.startswith(given)]
-    return next((found[0] for found in (whole, begun) if len(found) == 1), None)
+    starts = [name for name in known if len(given) > 2 and name.startswith(given)]
+    return next((found[0] for found in (whole, starts) if len(found) == 1), None)

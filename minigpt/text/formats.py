@@ -139,11 +139,11 @@ def _repeats(value: object, messages: list[dict]) -> bool:
                 return False
         return True
     try:
-        told = [(message["role"], message["content"]) for message in read_messages(value, "")]
+        listed = [(message["role"], message["content"]) for message in read_messages(value, "")]
     except UserError:
         return False
     said = [(message["role"], message["content"]) for message in messages]
-    return any(told == said[i : i + len(told)] for i in range(len(said)))
+    return any(listed == said[i : i + len(listed)] for i in range(len(said)))
 
 
 def _parts(message: dict) -> list[str]:

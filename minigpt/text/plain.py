@@ -27,11 +27,11 @@ NO_TEXT = 'is no row of plain text, as others of this file are: it has no text u
 
 def is_plain_text(name: str) -> bool:
     """Whether a name of --data is text to continue: a folder, a .txt file, or rows with "text" in place of a
-    conversation, told by the first row, or if that is broken and has a "text" by the next."""
+    conversation, recognized by the first row, or if that is broken and has a "text" by the next."""
     if not name.startswith(PREFIX) and (Path(name).is_dir() or _is_text_file(Path(name))):
         return True
-    told = (row for row in _rows(name) if not (row.error and '"text"' in row.text))
-    return bool(next((_kind_of(row.value) for row in told), False))
+    usable = (row for row in _rows(name) if not (row.error and '"text"' in row.text))
+    return bool(next((_kind_of(row.value) for row in usable), False))
 
 
 def documents(

@@ -26,7 +26,7 @@ LONGEST_STEM = 120  # bytes of the text's name in that of its tokens; file syste
 def tokens_of(name: str, tokenizer: Tokenizer, skip_bad: bool = False) -> np.ndarray:
     """The ids of a text (a name of --data), as a memory map.
 
-    Every document starts with <|endoftext|>, so that the token stands between any two, and a text that is generated
+    Every document starts with <|endoftext|>, so that the token is between any two, and a text that is generated
     without a prompt starts as a document does.
 
     The file's name has the SHA-256 of the text and of the tokenizer in it, so a change of either is encoded again. It
