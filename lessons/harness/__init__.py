@@ -27,5 +27,5 @@ Tiny numbers come from lessons/tiny.py: `paper_model()`, `show(tensor)`; real on
     pytest --mine FILE                  the package's tests, through the functions of FILE (may be given several times)
     python -m lessons.harness.mine FILE minigpt.chat --model runs/NAME
 
-A place needs an oracle that does not go through the learner's function: add it to tests/lessons/oracles.py.
+A place needs an oracle that does not go through the learner's function: tests/lessons/oracles has a module a lesson.
 """

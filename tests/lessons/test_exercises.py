@@ -75,7 +75,7 @@ def test_an_exercise_takes_what_its_place_is_given(lesson: Lesson, exercise: Exe
 def test_a_wrong_function_in_a_place_is_caught_without_asking_the_function(
     lesson: Lesson, exercise: Exercise, place: str
 ) -> None:
-    """By an oracle of tests/lessons/oracles.py, which the right function passes."""
+    """By an oracle of tests/lessons/oracles, which the right function passes."""
 
     def passes(function) -> bool:
         undo = mine.put(place, function, exercise.name)
