@@ -21,6 +21,9 @@ FORMULA = re.compile(
     r"^```math\n(?P<body>.*?)\\qquad \((?P<number>\d+\.\d+)\)\n```\n(?P<written>\n→ [^\n]*\n(?:\n```py\n.*?^```\n)?)?",
     re.M | re.S,
 )
+# "document B 2.1", "documents A 4.2, B 4 and C 3.2", "document B 3.1, 5.1"
+SECTION = r"(?:[A-E] )?\d+(?:\.\d+)*"
+CITATION = re.compile(rf"\bdocuments? ([A-E] \d+(?:\.\d+)*(?:(?:, (?:and )?| and |; |-){SECTION})*)", re.I)
 NOT_ON_GITHUB = re.compile(r"\\(operatorname|tag|DeclareMathOperator|label|ref)\b")
 LONGEST = 12  # lines that one formula may take
 
@@ -28,6 +31,16 @@ LONGEST = 12  # lines that one formula may take
 def lessons() -> list[Path]:
     """Each lesson's README.md, in order."""
     return sorted(LESSONS.glob("[0-9]*/README.md"))
+
+
+def cited(text: str) -> list[str]:
+    """The documents' sections that a text cites; a number without a letter is of the document named before it."""
+    sections = []
+    for citation in CITATION.findall(re.sub(r"\n\s*#?\s*", " ", text)):
+        for letter, number in re.findall(r"(?:([A-E]) )?(\d+(?:\.\d+)*)", citation):
+            document = letter or document
+            sections.append(f"{document} {number}")
+    return sections
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 from lessons.harness import fences, links
 from lessons.harness.grade import SIGNS, Lesson
 
-SECTION = re.compile(r"^\| ([A-E] \d+(?:\.\d+)?) \| .* \| ([^|]*) \| [^|]* \|$", re.M)
+SECTION = re.compile(r"^\| ([A-E](?: \d+(?:\.\d+)?|, \w+)) \| .* \| ([^|]*?) ?\| [^|]* \|$", re.M)
 TABLE = re.compile(r"^\| lesson \|.*?(?=^$)", re.M | re.S)
+TO_COME = re.compile(r"^Not in a lesson yet: .*\n", re.M)
 HEAD = "| lesson | formulas | computed in | documents | reading | exercises |\n|---|---|---|---|---|---|\n"
 
 
@@ -19,24 +20,33 @@ def figures() -> Iterator[tuple[Path, str]]:
             yield path.parent / "figures" / name, draw()
 
 
+def sections() -> dict[str, set[str]]:
+    """The documents' sections in documents.md, and the formulas of each."""
+    rows = SECTION.findall((links.LESSONS / "documents.md").read_text("utf-8"))
+    return {section: set(re.findall(r"\d+\.\d+", formulas)) for section, formulas in rows}
+
+
 def the_map() -> str:
-    """lessons/README.md with its table of lessons renewed."""
+    """lessons/README.md with its table of lessons renewed, and the sections of the documents that none of them has."""
     found, _ = links.places()
-    sections = SECTION.findall((links.LESSONS / "documents.md").read_text("utf-8"))
-    rows = HEAD
+    rows, shown = HEAD, set()
     for readme in links.lessons():
         text, folder = readme.read_text("utf-8"), readme.parent.name
         title, minutes = re.match(r"# (.+)\n\n\*(\d+ minutes)\.", text).groups()
         numbers = [match["number"] for match in links.FORMULA.finditer(text)]
         homes = sorted({found[number][0].path for number in numbers if number in found})
-        documents = [section for section, of in sections if set(re.findall(r"\d+\.\d+", of)) & set(numbers)]
+        cited = {*links.cited(text), *(section for section in sections() if ", " in section and section in text)}
+        documents = [section for section, of in sections().items() if of & set(numbers) or section in cited]
+        shown |= set(documents)
         graders = Lesson(folder).graders.values()
         rows += (
             f"| [{title}]({folder}/README.md) | {', '.join(f'({n})' for n in numbers)} "
             f"| {', '.join(f'[{Path(home).name}](../{home})' for home in homes)} | {', '.join(documents)} | {minutes} "
             f"| {' '.join(SIGNS[e.level] for e in graders)} {sum(e.minutes for e in graders)} minutes |\n"
         )
-    return TABLE.sub(lambda _: rows, (links.LESSONS / "README.md").read_text("utf-8"))
+    rest = [section for section in sections() if section not in shown]
+    text = TABLE.sub(lambda _: rows, (links.LESSONS / "README.md").read_text("utf-8"))
+    return TO_COME.sub(lambda _: f"Not in a lesson yet: {'; '.join(rest) or 'nothing'}.\n", text)
 
 
 def mend() -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import minigpt
+from lessons.harness.links import cited
 from minigpt import GPT, load_template
 from minigpt.config import GPTConfig
 from minigpt.learn.loss import perplexity
@@ -22,22 +23,9 @@ PACKAGE = Path(minigpt.__file__).parent
 PAGE = (Path(__file__).parents[2] / "lessons" / "documents.md").read_text("utf-8")
 TEXT = " ".join(PAGE.split())  # without line breaks
 
-# "document B 2.1", "documents A 4.2, B 4 and C 3.2", "document B 3.1, 5.1"
-SECTION = r"(?:[A-E] )?\d+(?:\.\d+)*"
-CITATION = re.compile(rf"\bdocuments? ([A-E] \d+(?:\.\d+)*(?:(?:, (?:and )?| and |; |-){SECTION})*)", re.I)
 ROW = re.compile(r"^\| ([A-E] \d+(?:\.\d+)?) \| .* \| ([^|]*?) ?\| ([^|]*) \|$", re.M)
 ROWS = {section: (re.findall(r"\d+\.\d+", formulas), home) for section, formulas, home in ROW.findall(PAGE)}
 SIZE = re.compile(r"^\| `(gpt2[\w-]*)` \| (\d+) \| (\d+) \| (\d+) \| ([\d,]+) \|$", re.M)
-
-
-def cited(text: str) -> list[str]:
-    """The sections that a text cites; a number without a letter is of the document named before it."""
-    sections = []
-    for citation in CITATION.findall(re.sub(r"\n\s*#?\s*", " ", text)):
-        for letter, number in re.findall(r"(?:([A-E]) )?(\d+(?:\.\d+)*)", citation):
-            document = letter or document
-            sections.append(f"{document} {number}")
-    return sections
 
 
 def stated(pattern: str) -> tuple[str, ...]:
