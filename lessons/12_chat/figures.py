@@ -5,7 +5,7 @@ import json
 import torch
 from tokenizers import Tokenizer
 
-from lessons.harness.figure import INK, ORANGE, ROW, Drawing, tables
+from lessons.harness.figure import ORANGE, ROW, Drawing, tables
 from lessons.trained import trained_model
 from minigpt import load_template, load_tokenizer
 from minigpt.text.saved import tokenizer_json
@@ -25,20 +25,20 @@ def tokens() -> str:
     template = load_template("chatml", tokenizer)
     ids, supervised = template.encode(CONVERSATION)
     names = {i: name.strip("<|>") for name, i in tokenizer.control.items()} | {10: "⏎"}
-    drawing = Drawing(870, 150, "The tokens of a conversation in ChatML, a row for each message")
-    x, y, in_header = 0.0, -34.0, False
+    drawing = Drawing(750, 166, "The tokens of a conversation in ChatML, a row for each message")
+    x, y, in_header, line = 0.0, -34.0, False, []
     for i, trained_on in zip(ids, supervised, strict=True):
         if i == tokenizer.control["<|im_start|>"]:
             x, y, in_header = 10.0, y + ROW + 14, True
         control = i >= 256
         width = 86 if control else 24
         drawing.cell(x, y, width, 1.0 if control else 0.3 if in_header else 0.0, names.get(i) or tokenizer.decode([i]))
-        if trained_on:
-            drawing.curve([(x, y + ROW + 2), (x + width, y + ROW + 2)], ORANGE, 3.0)
+        line += [(x, y + ROW + 2), (x + width - 2, y + ROW + 2)] * trained_on
         in_header = in_header and i != 10
         x += width
-    drawing.text(10, 142, "dark: control tokens", fill=INK)
-    drawing.text(220, 142, "line below: supervised", fill=ORANGE)
+    drawing.curve(line, ORANGE, 3.0)
+    drawing.text(10, 158, "dark: control tokens")
+    drawing.text(220, 158, "line below: supervised", fill=ORANGE)
     return drawing.svg()
 
 
@@ -70,7 +70,7 @@ def system() -> str:
 
     rows = [[probability(prompt, answer) for answer in ANSWERS] for prompt in prompts.values()]
     return tables(
-        [rows], list(prompts), ["answers to the same question (blank: less than 0.01)"],
+        [rows], list(prompts), ["probability (blank: below 0.01)"],
         "Probabilities of four answers under system messages, real and forged", ANSWERS, 70,
     )  # fmt: skip
 

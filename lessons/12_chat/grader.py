@@ -238,6 +238,8 @@ GSM8K = {
     "header_at_end": TEXT["header_at_end"],
     "end_missing": END_MISSING,
     "roles_renamed": TEXT["roles_renamed"],
+    "system_lost": "The system message is not in your texts.",
+    "last_newline_lost": TEXT["last_newline_lost"],
 }
 PAIRS = {
     "unanswered_lost": "A last question without an answer is gone. It is what the model is to answer: pair it with "
@@ -275,6 +277,8 @@ USER_TURN = {
     "encoded_jointly": "You encoded header and text in one piece. A token may then reach from one into the other, and "
     "the same header has other ids before another text. Encode them separately.",
     "wrong_role": "The role is called user.",
+    "names_removed": "You took the names of control tokens out of the texts. Nothing has to be taken out: encoded as "
+    "text they are harmless, and somebody may want to talk about them.",
 }
 LAYOUT = {
     "end_missing": "Your answers do not end: self.end is missing after them. A model trained on that never learns to "
@@ -294,6 +298,8 @@ LAYOUT = {
     "context_lost": 'The user message\'s "input" is not passed on, and Alpaca has a heading for it.',
     "forgeable": "An answer that spells <|im_end|> becomes a control token. An answer may repeat what a user typed: "
     "encode it as a text.",
+    "one_early": "Your marks are one token early. `supervised` marks the tokens that are to be predicted, not those "
+    "after which that happens.",
     "unanswered_end": "You put an end after a question that has no answer yet. The model shall write it.",
 }
 EXERCISES = [

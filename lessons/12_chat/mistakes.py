@@ -41,6 +41,7 @@ def gsm8k_to_chatml(
     lines: list[str], system: str | None, *, final_only=False, final_dropped=False, notes_dropped=False,
     stripped=False, escaped=False, line_end_lost=False, system_last=False, system_empty=False, not_json=False,
     labeled=False, messages_kept=False, header_at_end=False, end_missing=False, roles_renamed=False,
+    system_lost=False, last_newline_lost=False,
 ) -> list[str]:  # fmt: skip
     found = []
     for line in lines:
@@ -54,11 +55,11 @@ def gsm8k_to_chatml(
         question = f"Question: {question}" if labeled else question
         answer = f"Answer: {answer}" if labeled else answer
         messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        if system is not None or system_empty:
+        if not system_lost and (system is not None or system_empty):
             messages.insert(len(messages) if system_last else 0, {"role": "system", "content": system or ""})
         text = chatml_text(
             messages, stripped=stripped, header_at_end=header_at_end, end_missing=end_missing,
-            roles_renamed=roles_renamed,
+            roles_renamed=roles_renamed, last_newline_lost=last_newline_lost,
         )  # fmt: skip
         value = {"messages": messages} if messages_kept else {"text": text}
         found.append(text if not_json else json.dumps(value, ensure_ascii=escaped) + "\n" * (not line_end_lost))
@@ -108,7 +109,7 @@ def encode_user_turn(
     self, system: str | None, user: str, first: bool, context: str = "", *, forgeable=False, forgeable_system=False,
     names_as_text=False, no_answer_header=False, answer_newline_lost=False, glued=False, no_newline_after_end=False,
     end_missing=False, system_joined=False, system_lost=False, system_empty=False, begins_with_bos=False,
-    context_twice=False, encoded_jointly=False, wrong_role=False,
+    context_twice=False, encoded_jointly=False, wrong_role=False, names_removed=False,
 ) -> list[int]:  # fmt: skip
     encode, control = self.tokenizer.encode, self.tokenizer.control
     start = encode("<|im_start|>") if names_as_text else [control["<|im_start|>"]]
@@ -117,8 +118,11 @@ def encode_user_turn(
     def message(role: str, text: str) -> list[int]:
         header = role if glued else f"{role}\n"
         open_to_all = forgeable or (forgeable_system and role == "system")
-        said = split_at_names(self.tokenizer, text) if open_to_all else encode(text)
-        both = encode(header + text) if encoded_jointly else encode(header) + said
+        text = NAME.sub("", text) if names_removed else text
+        pieces = [header + text] if encoded_jointly else [header, text]
+        both = [
+            i for piece in pieces for i in (split_at_names(self.tokenizer, piece) if open_to_all else encode(piece))
+        ]
         return [*start, *both, *end, *([] if no_newline_after_end else self.after_end)]
 
     user = f"{user}\n\n{context}" if context_twice and context else user
@@ -139,7 +143,7 @@ def lay_out(
     self, messages: Sequence[Message], *, end_missing=False, last_end_only=False, end_unsupervised=False,
     newline_supervised=False, newline_forgotten=False, everything_supervised=False, last_answer_only=False,
     weight_ignored=False, weightless_dropped=False, system_each_turn=False, system_lost=False, first_each_turn=False,
-    never_first=False, context_lost=False, forgeable=False, unanswered_end=False,
+    never_first=False, context_lost=False, forgeable=False, unanswered_end=False, one_early=False,
 ) -> tuple[list[int], list[bool]]:  # fmt: skip
     system, pairs = turns(messages)
     ids: list[int] = []
@@ -165,4 +169,4 @@ def lay_out(
         for part, learned in parts:
             ids += part
             supervised += [learned or everything_supervised] * len(part)
-    return ids, supervised
+    return ids, [*supervised[1:], False] if one_early else supervised
