@@ -119,11 +119,10 @@ def encode_user_turn(
         header = role if glued else f"{role}\n"
         open_to_all = forgeable or (forgeable_system and role == "system")
         text = NAME.sub("", text) if names_removed else text
-        pieces = [header + text] if encoded_jointly else [header, text]
-        both = [
-            i for piece in pieces for i in (split_at_names(self.tokenizer, piece) if open_to_all else encode(piece))
-        ]
-        return [*start, *both, *end, *([] if no_newline_after_end else self.after_end)]
+        said = []
+        for piece in [header + text] if encoded_jointly else [header, text]:
+            said += split_at_names(self.tokenizer, piece) if open_to_all else encode(piece)
+        return [*start, *said, *end, *([] if no_newline_after_end else self.after_end)]
 
     user = f"{user}\n\n{context}" if context_twice and context else user
     if system_joined and system is not None:
