@@ -35,8 +35,8 @@ def gsm8k_to_chatml(lines: list[str], system: str | None) -> list[str]:
 def pair_turns(messages: Sequence[Message]) -> tuple[str | None, list[tuple[Message, Message | None]]]:
     """Dog, 20 minutes. (12.1): the system's text, None if there is none, and the pairs (u_t, a_t) of messages.
 
-    After a last user message without an answer, a_T is None. Refuse all else with minigpt.errors.UserError, in the
-    lesson's words, what stands first here first:
+    After a last user message without an answer, a_T is None. The messages are fine one by one; an order that is not
+    (12.1) is refused with minigpt.errors.UserError, in the first of these sentences that applies:
 
         message 3 is a system message; only the first message may be one.
         there is no user turn.
@@ -62,7 +62,7 @@ def lay_out(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
 
     minigpt.text.template.turns(messages) gives the pairs of (12.1) and refuses what is not a conversation. Before each
     answer comes self.encode_user_turn(system, user, first, context): `system` only in the first turn, `first` True
-    there and False later, `context` the user message's "input", or "". After it: the answer's ids by
+    there and False later, `context` the user message's "input" (lesson 11's X), or "". After it: the answer's ids by
     self.tokenizer.encode, self.end, then the ids self.after_end. True in `supervised` are the answer's ids and its end,
     unless the answer has the weight 0. A last user message without an answer ends with its encode_user_turn.
 

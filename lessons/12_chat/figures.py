@@ -38,7 +38,8 @@ def tokens() -> str:
         x += width
     drawing.curve(line, ORANGE, 3.0)
     drawing.text(10, 158, "dark: control tokens")
-    drawing.text(220, 158, "line below: supervised", fill=ORANGE)
+    drawing.text(210, 158, "medium: headers")
+    drawing.text(360, 158, "line below: supervised", fill=ORANGE)
     return drawing.svg()
 
 
