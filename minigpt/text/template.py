@@ -46,7 +46,13 @@ def turns(messages: Sequence[dict]) -> tuple[str | None, list[tuple[Message, Mes
             raise UserError(f"message {i + 1} ({role}) has the weight {message['weight']!r}; it can be 0 or 1.")
         if not (isinstance(message.get("input", ""), str) and content.endswith(message.get("input", ""))):
             raise UserError(f"message {i + 1} ({role}) has an input that is not the end of its content.")
-        if role == "system" and i:
+    return pair_turns(messages)
+
+
+def pair_turns(messages: Sequence[Message]) -> tuple[str | None, list[tuple[Message, Message | None]]]:
+    """What `turns` returns, and its UserErrors about who speaks when, for messages that are fine one by one."""
+    for i, message in enumerate(messages):
+        if message["role"] == "system" and i:
             raise UserError(f"message {i + 1} is a system message; only the first message may be one.")
     system = messages[0]["content"] if messages and messages[0]["role"] == "system" else None
     rest = messages[system is not None :]
