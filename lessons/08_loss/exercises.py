@@ -20,7 +20,7 @@ def token_nll(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*batch"])
 def perplexity(nll: float, count: int = 1) -> float:
     """Turtle, 5 minutes. (8.3), for the sum of the NLL of `count` tokens.
 
-    Infinity where exp overflows; a ValueError if there is no token.
+    Infinity where exp overflows. A count below 1 is refused: ValueError("Perplexity needs at least one token; got 0.").
     """
     raise NotImplementedError
 

@@ -18,7 +18,7 @@ def token_nll(logits: Tensor, targets: Tensor) -> Tensor:
 
 def perplexity(nll: float, count: int = 1) -> float:
     if count < 1:
-        raise ValueError(f"{count} tokens have no perplexity.")
+        raise ValueError(f"Perplexity needs at least one token; got {count}.")
     try:
         return math.exp(nll / count)
     except OverflowError:
