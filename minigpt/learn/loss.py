@@ -1,4 +1,4 @@
-"""Negative log-likelihood and perplexity, over all tokens or over the responses alone."""
+"""Negative log-likelihood and perplexity, over all tokens or over the responses alone. Read with lesson 08."""
 
 import math
 

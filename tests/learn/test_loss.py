@@ -75,6 +75,7 @@ def test_head_and_loss_in_chunks_equal_torchs_and_the_two_explicit_lines(N: int,
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.fast_form
 def test_the_logits_of_all_rows_never_exist_at_once() -> None:
     h, E, y = torch.randn(64, 4, requires_grad=True), torch.randn(50, 4, requires_grad=True), torch.randint(50, (64,))
     sizes: list[int] = []
@@ -179,6 +180,7 @@ def test_perplexity_of_no_token_is_refused(count: int) -> None:
         perplexity(0.0, count)
 
 
+@pytest.mark.fast_form
 def test_a_second_backward_pass_through_the_chunked_head_raises_and_is_never_a_wrong_gradient() -> None:
     """The first scales the gradient in place."""
     h, E = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)
