@@ -69,7 +69,7 @@ def histograms() -> str:
         gpt2 = load_tokenizer(gpt2_vocabulary.write(Path(folder)))
     drawing = Drawing(760, 295, "Lengths of requests and answers in the built-in conversations and in GSM8K")
     panel(drawing, 15, "built-in: 7,684 conversations", counts("builtin", gpt2, 2), 2, 40)
-    panel(drawing, 410, "GSM8K: 7,473 conversations", GSM8K, 10, 240)
+    panel(drawing, 410, "GSM8K: 7,473 conversations", GSM8K, 10, 360)
     return drawing.svg()
 
 
