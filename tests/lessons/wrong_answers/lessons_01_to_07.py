@@ -376,7 +376,7 @@ SAMPLER: list[Callable] = [
     one_cut_or_the_other, one_past_p, a_share_of_the_best, best_first, dropped_to_a_hundredth, sizes_as_powers_of_two,
     divided_in_place,
 ]  # fmt: skip
-ANSWERS = {("03_attention", "attend"): ATTEND, ("07_generation", "probabilities"): SAMPLER}
+ANSWERS["07_generation", "probabilities"] = SAMPLER
 
 
 def the_documents_form(wte: Embedding, wpe: Embedding, ids: Tensor, positions: Tensor) -> Tensor:
@@ -433,7 +433,7 @@ EMBED: list[Callable] = [
     of_the_first_transformer, scaled_with_the_position, sines, mean_of_the_two, position_before,
     token_without_a_gradient, rows_made_of_lists,
 ]  # fmt: skip
-ANSWERS = {("03_attention", "attend"): ATTEND, ("02_embedding", "embed"): EMBED}
+ANSWERS["02_embedding", "embed"] = EMBED
 
 
 def sample_deviation(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
