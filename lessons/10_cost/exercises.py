@@ -43,11 +43,12 @@ def largest_micro_batch(config: GPTConfig, T: int, memory: int, explicit: bool) 
     raise NotImplementedError
 
 
-def kept_bytes(config: GPTConfig, rows: int, T: int, explicit: bool) -> float:
-    """Lion, 30 minutes. The bytes that `model.hidden(ids)` keeps for the backward pass, for ids of shape (rows, T).
+def kept_bytes(config: GPTConfig, rows: int, T: int, supervised: int, explicit: bool) -> float:
+    """Lion, 30 minutes. The bytes that the forward pass to the loss, `supervised_nll`, keeps for the backward pass.
 
-    In float32 and without the parameters, which are there anyway. To within 4 %: what has no C and no T as a factor
-    beside the tokens, such as the ids or one mean for each token, may be left out. `explicit` says which forms run.
-    The judge measures models of other shapes, of at least 64 channels and 4 heads, and at least 2 rows.
+    For `rows` rows of T tokens, of which `supervised` in all are supervised, in float32, and without the parameters,
+    which are there anyway. `explicit` says which forms run; the fast head is `head_nll_fast` in minigpt/learn/loss.py.
+    To within 4 %: what is one number for a token, and what is no float, may be left out. The lesson's boxes are there
+    to try things out; the judge measures models of other shapes.
     """
     raise NotImplementedError

@@ -1,16 +1,20 @@
 """Lesson 10's grader: what is asked for, on which numbers, and the hint for each typical mistake."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lessons.harness.grade import Exercise
+from lessons.harness.grade import Exercise, same
 from lessons.tiny import paper_model
 from minigpt import GPT, GPTConfig
+from minigpt.learn.batches import collate
+from minigpt.learn.trainer import supervised_nll
 from minigpt.measure import cost
+from minigpt.text.examples import Example
 
 COST = "minigpt.measure.cost."
 PADDED = GPTConfig.named("tiny", n_padding_rows=4)
@@ -42,6 +46,7 @@ class Cost:
         return f"T -> {self.a} T + {self.b} T^2"
 
 
+@cache
 def crossing_cases() -> list[tuple]:
     """The paper model with its head; GPT-2 small's layers; two that cross between whole numbers."""
     return [(Cost(416, 8),), (Cost(12 * 24 * 768**2, 12 * 2 * 768),), (Cost(7, 4),), (Cost(5, 8),)]
@@ -58,42 +63,67 @@ def batch_cases() -> list[tuple]:
     ]  # fmt: skip
 
 
-def shape(n_embd: int, n_head: int, n_layer: int) -> GPTConfig:
-    return GPTConfig.named("tiny", n_embd=n_embd, n_head=n_head, n_layer=n_layer)
+def shape(n_embd: int, n_head: int, n_layer: int, vocab_size: int = 260) -> GPTConfig:
+    return GPTConfig.named("tiny", n_embd=n_embd, n_head=n_head, n_layer=n_layer, vocab_size=vocab_size)
 
 
+@cache
 def kept_cases() -> list[tuple]:
-    shapes = [(shape(64, 4, 2), 2, 16), (shape(64, 16, 1), 3, 200), (shape(192, 4, 8), 4, 100)]
+    """Two layers; long rows; many layers; a wide head; one layer with all tokens supervised."""
+    shapes = [
+        (shape(64, 4, 2), 2, 16, 10), (shape(64, 8, 1), 3, 200, 150), (shape(192, 4, 8), 4, 100, 400),
+        (shape(64, 4, 1, 1000), 4, 50, 48), (shape(128, 4, 1), 4, 100, 400),
+    ]  # fmt: skip
     return [(*case, explicit) for case in shapes for explicit in (False, True)]
 
 
 @cache
-def measured_bytes(config: GPTConfig, rows: int, T: int, explicit: bool) -> int:
+def measured_bytes(config: GPTConfig, rows: int, T: int, supervised: int, explicit: bool) -> int:
     """What autograd really keeps: every storage once, without the parameters' own."""
     model, kept = GPT(config).explicit(explicit), {}
+    mask = [False] * (T + 1 - supervised // rows) + [True] * (supervised // rows)
+    batch = collate([Example([0] * (T + 1), mask, "row")] * rows, model.device)
 
     def pack(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        hidden = model.hidden(torch.zeros(rows, T, dtype=torch.int64))
-    assert hidden.requires_grad
+        loss = supervised_nll(model, batch)
+    assert loss.requires_grad
     return sum(kept.values()) - sum(kept.get(p.untyped_storage().data_ptr(), 0) for p in model.parameters())
 
 
 def measure(mine: Callable) -> str | None:
     """On models of shapes that the cases do not have."""
-    for config, rows, T in [(shape(96, 6, 3), 2, 40), (shape(64, 8, 1), 5, 96), (shape(128, 4, 2), 2, 24)]:
+    shapes = [(shape(96, 6, 3), 3, 40, 60), (shape(96, 8, 1), 5, 96, 240), (shape(128, 4, 2, 900), 2, 24, 48)]
+    for config, *given in shapes:
         for explicit in (False, True):
-            kept, said = measured_bytes(config, rows, T, explicit), mine(config, rows, T, explicit)
+            kept, said = measured_bytes(config, *given, explicit), mine(config, *given, explicit)
             if abs(said - kept) > FAR * kept:
-                form = "explicit" if explicit else "fast"
                 return (
-                    f"kept_bytes is off by {said / kept - 1:+.0%} on a model that it has not seen: {rows} rows of {T} "
-                    f"tokens, C = {config.n_embd}, H = {config.n_head}, L = {config.n_layer}, {form} forms."
+                    f"kept_bytes is off by {said / kept - 1:+.0%} on a model that it has not seen: "
+                    f"{described(config, *given, explicit)}."
                 )
     return None
+
+
+def described(config: GPTConfig, rows: int, T: int, supervised: int, explicit: bool) -> str:
+    return (
+        f"{rows} rows of {T} tokens, {supervised} of them supervised, C = {config.n_embd}, H = {config.n_head}, "
+        f"L = {config.n_layer}, V = {config.vocab_size}, {'explicit' if explicit else 'fast'} forms"
+    )
+
+
+class Estimate(Exercise):
+    """The answer is a number of bytes, whole or not."""
+
+    def difference(self, answers: Sequence[Any], expected: Sequence[float]) -> str:
+        pairs = zip(self.cases(), answers, expected, strict=True)
+        case, said, right = next(pair for pair in pairs if not same(*pair[1:], self.tolerance))
+        if not isinstance(said, int | float):
+            return f"{self.name} gave {type(said).__name__}; wanted a number."
+        return f"{self.name} gave {said:,.0f}; {right:,.0f} bytes are kept.\n{described(*case)}."
 
 
 EXERCISES = [
@@ -123,7 +153,10 @@ EXERCISES = [
         "of the values. They are what grows with T squared.",
         "sums_forgotten": "Attention has two products for each pair of positions: the score, and the value's part in "
         "the weighted sum. You counted one.",
-        "T_forgotten": "Your attention looks at one position. Each of the T queries looks at up to T keys.",
+        "T_forgotten": "Your attention has one factor T. Each of the T queries looks at up to T keys: T squared.",
+        "context_for_T": "You let every query look at n_ctx positions. The text has T.",
+        "exact_half": "You counted the T (T + 1) / 2 visible pairs, which is exact. The formula takes half of T x T, "
+        "nearly the same for a long text; take that too.",
         "once_per_head": "You counted attention H times over C channels. Each head has only D = C / H of them, so that "
         "the number of heads changes nothing.",
         "width_of_a_head": "You counted attention in one head of D channels. There are H heads, and H D = C.",
@@ -136,7 +169,8 @@ EXERCISES = [
         "one_layer": "You counted one layer; there are n_layer of them.",
         "for_one_token": "That is the cost of one token; T of them are read.",
         "mlp_as_square": "Your MLP's maps are C by C. Its hidden layer is four times as wide: C to 4 C and back.",
-        "one_mlp_map": "The MLP has two maps: C to 4 C, and back again.",
+        "one_mlp_map": "8 C^2 operations are missing in each layer. That is one of the MLP's two maps, C to 4 C and "
+        "back, or all four maps of attention.",
         "qkv_as_one": "c_attn makes queries, keys and values: three C by C maps side by side.",
         "output_map_forgotten": "Attention has a fourth map, c_proj, which mixes the heads: C by C.",
         "two_a_parameter": "Two operations a parameter is the rule of thumb. It counts table rows that are only looked "
@@ -166,14 +200,18 @@ EXERCISES = [
         "one_row_supervised": "You passed T as the supervised tokens of all rows together. Each row has T of them.",
         "always_fast": "You computed the fast form's need even where `explicit` is True.",
     }),
-    Exercise("kept_bytes", "lion", 30, kept_cases, {
+    Estimate("kept_bytes", "lion", 30, kept_cases, {
         "numbers": "You counted numbers. Each is 4 bytes in float32.",
         "half": "You counted 2 bytes a number. Activations are in float32 here: 4.",
+        "twice": "You counted twice as much. The gradients of activations come and go in the backward pass; none of "
+        "them is there when the forward pass ends.",
         "one_row": "You counted one row; each row of the micro-batch keeps its own.",
-        "one_token": "You counted one token; each of the T positions keeps its own.",
         "one_layer": "You counted one layer. Nothing is thrown away before the backward pass has used it.",
-        "explicit_as_fast": "You counted the fast form in both cases. Spelled out, LayerNorm and GELU keep their "
-        "intermediate results, and attention its weights.",
+        "parameters_too": "You counted the parameters. They are in memory anyway.",
+        "explicit_as_fast": "You counted the kernels of LayerNorm and GELU in both forms. Spelled out, they keep their "
+        "intermediate results.",
+        "fast_as_explicit": "You counted the explicit form in both cases. Torch's kernels of LayerNorm and GELU keep "
+        "their input only, that of attention does not keep the weights, and the fast head does not keep logits.",
         "weights_forgotten": "In the explicit form attention keeps its weights, T for each query and head.",
         "weights_in_fast_too": "You counted the attention weights in the fast form too. Torch's kernel never has them "
         "all: it computes them again.",
@@ -183,6 +221,7 @@ EXERCISES = [
         "once per head.",
         "visible_half": "You counted the visible half of the weights. The explicit form has a full table, with zeros "
         "in it.",
+        "context_for_T": "You took n_ctx for the length of the text. Attention has T weights for each query.",
         "narrow": "You took the MLP's hidden layer to be C wide. It is 4 C.",
         "two_missing": "Two tables of C numbers a layer are missing. A LayerNorm keeps what it reads, and the map "
         "after it (c_attn, c_fc) keeps what *it* reads, the norm's result. And q, k and v are three.",
@@ -196,9 +235,18 @@ EXERCISES = [
         "heads_forgotten": "The heads' results side by side are kept too: they are the input of attention's c_proj.",
         "additions_too": "You counted the results of x + attn and x + mlp beside the norms' inputs. A sum's gradient "
         "needs neither summand; where a LayerNorm reads the sum, it is the same table.",
-        "last_norm_forgotten": "ln_f, after the last layer, keeps what a LayerNorm keeps. In a model of one layer it "
-        "shows.",
-        "parameters_too": "You counted the parameters. They are in memory anyway.",
-        "logits_too": "You counted the logits. `hidden` ends before the head.",
+        "last_mlp_whole": "The last layer's MLP, with its LayerNorm, runs at the supervised tokens only: nobody reads "
+        "its other results. See `at` in minigpt/model/block.py.",
+        "last_layer_short": "You took the supervised tokens for all of the last layer. Its attention needs every "
+        "token; only its MLP skips some.",
+        "logits_forgotten": "The explicit form keeps tables of V numbers for each supervised token: see `token_nll`.",
+        "logits_of_all": "You counted logits for every token. Only the supervised ones go through the head.",
+        "logits_in_fast_too": "You counted logits in the fast form. `head_nll_fast` computes the gradients of the "
+        "hidden vectors and of E chunk by chunk, while each chunk's logits exist, and keeps those instead.",
+        "logits_once": "You counted the logits once. `token_nll` keeps two tables of V for a supervised token: "
+        "logsumexp its input, the logits, and gather its input, log P.",
+        "table_s_gradient_forgotten": "The fast head keeps the gradient of the whole table E, V rows of C, until the "
+        "backward pass asks for it.",
+        "last_norm_forgotten": "ln_f, after the last layer, keeps what a LayerNorm keeps, for the supervised tokens.",
     }, judge=measure, tolerance=FAR),
 ]  # fmt: skip

@@ -24,7 +24,7 @@ def forward_flops(
     sums_forgotten=False, head_forgotten=False, head_once=False, one_layer=False, head_in_each_layer=False,
     for_one_token=False, once_per_head=False, width_of_a_head=False, mlp_as_square=False, one_mlp_map=False,
     qkv_as_one=False, output_map_forgotten=False, two_a_parameter=False, trained=False, C_squared=False,
-    T_forgotten=False, padding_left_out=False,
+    T_forgotten=False, context_for_T=False, exact_half=False, padding_left_out=False,
 ) -> int:  # fmt: skip
     C, L, H = config.n_embd, config.n_layer, config.n_head
     V = config.tokens if padding_left_out else config.vocab_size
@@ -33,7 +33,8 @@ def forward_flops(
     width = C // H if width_of_a_head else C
     width = C * H if once_per_head else width
     width = C * C if C_squared else width
-    attention = 0 if attention_forgotten else 2 * (1 if T_forgotten else T) * width * (2 if all_pairs else 1)
+    length = 1 if T_forgotten else config.n_ctx if context_for_T else T + 1 if exact_half else T
+    attention = 0 if attention_forgotten else 2 * length * width * (2 if all_pairs else 1)
     attention //= 2 if sums_forgotten else 1
     maps = 2 * C * C * ((1 if qkv_as_one else 3) + (0 if output_map_forgotten else 1))
     maps += 2 * C * C if mlp_as_square else 8 * C * C
@@ -87,26 +88,34 @@ def largest_micro_batch(
 
 
 def kept_bytes(
-    config: GPTConfig, rows: int, T: int, explicit: bool, *, explicit_as_fast=False, weights_forgotten=False,
-    weights_in_fast_too=False, one_head=False, scores_too=False, channels_for_heads=False, visible_half=False,
-    numbers=False, half=False, one_row=False, one_token=False, one_layer=False, narrow=False, two_missing=False,
-    gelu_once=False, gelu_in_one=False, norms_in_one=False, qkv_forgotten=False, heads_forgotten=False,
-    additions_too=False, last_norm_forgotten=False, parameters_too=False, logits_too=False,
+    config: GPTConfig, rows: int, T: int, supervised: int, explicit: bool, *, numbers=False, half=False, twice=False,
+    one_row=False, one_layer=False, parameters_too=False, explicit_as_fast=False, fast_as_explicit=False,
+    weights_forgotten=False, weights_in_fast_too=False, one_head=False, scores_too=False, channels_for_heads=False,
+    visible_half=False, context_for_T=False, narrow=False, two_missing=False, gelu_once=False, gelu_in_one=False,
+    norms_in_one=False, qkv_forgotten=False, heads_forgotten=False, additions_too=False, last_mlp_whole=False,
+    last_layer_short=False, logits_forgotten=False, logits_of_all=False, logits_in_fast_too=False,
+    logits_once=False, table_s_gradient_forgotten=False, last_norm_forgotten=False,
 ) -> float:  # fmt: skip
-    C, H = config.n_embd, config.n_head
-    hidden = C if narrow else 4 * C
+    C, H, V, L = config.n_embd, config.n_head, config.vocab_size, 1 if one_layer else config.n_layer
+    tokens, N = (1 if one_row else rows) * T, supervised
+    explicit = explicit or fast_as_explicit
     spelled = explicit and not explicit_as_fast
     norm = 3 * C if spelled and not norms_in_one else C
     tables = C if channels_for_heads else 1 if one_head else H
-    weights = tables * T * (2 if scores_too else 0.5 if visible_half else 1)
+    weights = tables * (config.n_ctx if context_for_T else T) * (2 if scores_too else 0.5 if visible_half else 1)
     weights = weights if (explicit and not weights_forgotten) or weights_in_fast_too else 0
-    qkv = 0 if qkv_forgotten else 3 * C
-    inputs = 0 if two_missing else C
-    attention = inputs + qkv + weights + (0 if heads_forgotten else C)
-    gelu = 5 * hidden if spelled and not gelu_in_one else 2 * hidden
-    gelu -= hidden if gelu_once else 0
-    layer = norm + attention + norm + inputs + gelu + (2 * C if additions_too else 0)
-    token = (1 if one_layer else config.n_layer) * layer + (0 if last_norm_forgotten else norm)
-    token += config.vocab_size if logits_too else 0
-    kept = (1 if one_row else rows) * (1 if one_token else T) * token
-    return (1.0 if numbers else 2.0 if half else 4.0) * kept + (4 * config.parameter_count if parameters_too else 0)
+    inputs, added = 0 if two_missing else C, C if additions_too else 0
+    attention = inputs + (0 if qkv_forgotten else 3 * C) + weights + (0 if heads_forgotten else C) + added
+    gelu = 5 if spelled and not gelu_in_one else 2
+    mlp = inputs + (gelu - gelu_once) * (C if narrow else 4 * C) + added
+    layers = L * (norm + attention) * tokens + ((L - 1) * tokens + (tokens if last_mlp_whole else N)) * (norm + mlp)
+    if last_layer_short:
+        layers = ((L - 1) * tokens + N) * (norm + attention + norm + mlp)
+    logits = (tokens if logits_of_all else N) * V * (1 if logits_once else 2)
+    head = 0 if logits_forgotten else logits
+    if not explicit:
+        head = logits if logits_in_fast_too else 0 if table_s_gradient_forgotten else V * C
+    kept = layers + (0 if last_norm_forgotten else N * norm) + N * C + head
+    return (1.0 if numbers else 2.0 if half else 8.0 if twice else 4.0) * kept + (
+        4 * config.parameter_count if parameters_too else 0
+    )

@@ -31,11 +31,12 @@ def largest_micro_batch(config: GPTConfig, T: int, memory: int, explicit: bool) 
     return rows
 
 
-def kept_bytes(config: GPTConfig, rows: int, T: int, explicit: bool) -> float:
-    C, H = config.n_embd, config.n_head
+def kept_bytes(config: GPTConfig, rows: int, T: int, supervised: int, explicit: bool) -> float:
+    C, H, V, L = config.n_embd, config.n_head, config.vocab_size, config.n_layer
+    tokens, N = rows * T, supervised
     if explicit:
-        norm, attention, mlp = 3 * C, C + 3 * C + H * T + C, C + 5 * 4 * C
+        norm, attention, mlp, head = 3 * C, C + 3 * C + H * T + C, C + 5 * 4 * C, N * C + 2 * N * V
     else:
-        norm, attention, mlp = C, C + 3 * C + C, C + 2 * 4 * C
-    token = config.n_layer * (norm + attention + norm + mlp) + norm
-    return 4.0 * rows * T * token
+        norm, attention, mlp, head = C, C + 3 * C + C, C + 2 * 4 * C, N * C + V * C  # the head's gradients
+    layers = L * tokens * (norm + attention) + ((L - 1) * tokens + N) * (norm + mlp)
+    return 4.0 * (layers + N * norm + head)

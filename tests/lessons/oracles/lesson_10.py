@@ -9,7 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from minigpt import GPT, GPTConfig
 from minigpt.measure import cost
 
-
 TRAINED = GPTConfig.named("tiny", n_embd=16, n_head=2, n_ctx=32, n_padding_rows=4)
 
 
