@@ -18,9 +18,9 @@ def activation_bytes(config: GPTConfig, rows: int, T: int, supervised: int, expl
 
     Per token, layer and channel torch's kernels keep 16 numbers: in attention the input, the norm's output, q, k, v
     and the weighted sum; in the MLP the input, the norm's output and twice the hidden layer, 4 wide. The explicit
-    formulas keep 33, and each head's T weights; the last layer's MLP keeps its part at the supervised tokens only. The
-    logits exist three times while their gradient is computed: those of one chunk, beside the embedding's gradient, or
-    in the explicit form those of every supervised token.
+    formulas keep 33, and each head's T weights; the last layer's MLP keeps its part at the supervised tokens only.
+    While their gradient is computed, the logits of one chunk exist three times, beside the embedding's gradient; in
+    the explicit form those of every supervised token exist five times.
     """
     tokens, V, C = rows * T, config.vocab_size, config.n_embd
     kept = (33 * C + config.n_head * T if explicit else 16 * C) * tokens * config.n_layer
@@ -29,7 +29,7 @@ def activation_bytes(config: GPTConfig, rows: int, T: int, supervised: int, expl
     return 4 * (
         kept
         + (8 if explicit else 3) * tokens * C
-        + (3 * supervised * V if explicit else min(3 * supervised * V + V * C, chunk))
+        + (5 * supervised * V if explicit else min(3 * supervised * V + V * C, chunk))
     )
 
 

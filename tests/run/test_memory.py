@@ -1,9 +1,12 @@
 """Lesson 10: how much memory a run needs, before it starts and when it was not enough."""
 
 import sys
+import weakref
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
@@ -40,14 +43,53 @@ def kept_bytes(model: GPT, examples: list[Example]) -> int:
 def test_the_estimate_of_the_activations_is_what_autograd_keeps_and_little_more(
     change: dict, supervised: int, explicit: bool
 ) -> None:
-    """The logits are there once when the forward pass ends, and three times while their gradient is made; in chunks
+    """The logits are there twice when the forward pass ends, and five times while their gradient is made; in chunks
     none of them is there any more, but the gradients are."""
     config = GPTConfig.named("tiny", **change)
     kept = kept_bytes(GPT(config).explicit(explicit), rows(8, 100, supervised))
     logits = 4 * 8 * supervised * config.vocab_size
-    estimate = activation_bytes(config, 8, 99, 8 * supervised, explicit) - (2 if explicit else 3) * logits
+    estimate = activation_bytes(config, 8, 99, 8 * supervised, explicit) - 3 * logits
     print(f"kept {kept:,}, estimated {estimate:,}: {estimate / kept:.2f} times")
     assert kept <= estimate < 1.35 * kept
+
+
+class Peak(TorchDispatchMode):
+    """The most bytes of tensors that exist at the same time, beside those that `held` already holds."""
+
+    def __init__(self, held: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.now = self.peak = sum(tensor.nbytes for tensor in held)
+        self.known = {tensor.untyped_storage()._cdata for tensor in held}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        results = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(results):
+            if isinstance(tensor, torch.Tensor) and (storage := tensor.untyped_storage())._cdata not in self.known:
+                self.known.add(storage._cdata)
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self.free, storage._cdata, storage.nbytes())
+        self.peak = max(self.peak, self.now)
+        return results
+
+    def free(self, key: int, nbytes: int) -> None:
+        self.known.remove(key)
+        self.now -= nbytes
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 4])
+@pytest.mark.parametrize("change", [{}, {"n_embd": 64}, {"vocab_size": 5000}], ids=str)
+@pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "fast"])
+def test_the_estimate_is_the_peak_of_a_step(explicit: bool, change: dict, micro_batch_size: int) -> None:
+    model = GPT(GPTConfig.named("tiny", **change)).explicit(explicit)
+    recipe = Recipe(steps=2, batch_size=4, micro_batch_size=micro_batch_size, lr=1e-3, warmup_steps=0)
+    trainer = Trainer(model, rows(4, 129, 129), recipe)
+    trainer.train_step()  # makes the moments
+    moments = [trainer.optimizer.state[p][name] for p in model.parameters() for name in "mv"]
+    with Peak([*model.parameters(), *moments]) as measured:
+        trainer.train_step()
+    estimate = memory.estimate(trainer)
+    print(f"peak {measured.peak:,}, estimated {estimate:,}: {estimate / measured.peak:.3f} times")
+    assert 0.97 * measured.peak < estimate < 1.35 * measured.peak
 
 
 def trainer(micro_batch_size: int = 2) -> Trainer:
