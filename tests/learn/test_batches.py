@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -40,6 +41,12 @@ def ragged_rows() -> list[Example]:
         ids = torch.randint(260, (asked + answered + tail,), generator=generator).tolist()
         made.append(Example(ids, [False] * asked + [True] * answered + [False] * tail, f"row {i}"))
     return made
+
+
+def ended_by(end: int, row: Example) -> Example:
+    """The row with this id as its last supervised token."""
+    last = used_length(row)
+    return replace(row, ids=[*row.ids[:last], end, *row.ids[last + 1 :]])
 
 
 @given(batch_size=st.integers(1, 40), n_rows=st.integers(1, 30), seed=st.integers(0, 2**31))
@@ -132,7 +139,7 @@ def test_exactly_the_learned_tokens_are_targets_each_behind_what_precedes_it(dra
 @pytest.mark.parametrize("pad", [256, 258, 13])
 def test_the_padding_is_of_no_consequence_even_where_it_is_the_end_token(small_model: GPT, pad: int) -> None:
     """Padding told by its id instead of its place would unlearn the end token."""
-    examples = ragged_rows()
+    examples = [ended_by(pad, row) for row in ragged_rows()]
     expected = supervised_token_nll(small_model, collate(examples, CPU, pad=0))
     found = supervised_token_nll(small_model, collate(examples, CPU, pad=pad))
     assert torch.equal(found, expected)
