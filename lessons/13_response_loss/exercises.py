@@ -61,6 +61,14 @@ def split_gradient(
     raise NotImplementedError
 
 
+def detective() -> dict[str, str]:
+    """Dog, 25 minutes. Which bug each run of detective.md has, in the words of its list of suspects.
+
+    {"A": "no bug", "B": "learning rate x 30", ...}, a suspect for each of the letters A to J.
+    """
+    raise NotImplementedError
+
+
 def supervised_nll(model: GPT, batch: Batch) -> Float[Tensor, ""]:
     """Lion, 30 minutes. (13.1) for a whole batch, from its ids: what the trainer differentiates.
 

@@ -6,6 +6,8 @@ from lessons.harness.figure import BLUE, INK, Drawing
 from lessons.trained import trained_model
 from minigpt.learn.loss import token_nll
 
+from .detective import FIGURES as DETECTIVE_FIGURES
+
 SAID = [("user", "Call me Tom."), ("assistant", "Hello, Tom!"), ("user", "Who am I?"), ("assistant", "Tom")]
 SIGNS = {"<|im_start|>": "[", "<|im_end|>": "]", "\n": "↵", " ": "·"}
 WIDTH, BASE, HEIGHT = 11, 190, 16  # of a token, of the axis, of a nat
@@ -41,4 +43,4 @@ def tokens() -> str:
     return drawing.svg()
 
 
-FIGURES = {"tokens.svg": tokens}
+FIGURES = {"tokens.svg": tokens, **DETECTIVE_FIGURES}

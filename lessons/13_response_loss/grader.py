@@ -17,6 +17,8 @@ from minigpt.learn.batches import Batch
 from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.text.examples import Example
 
+from .detective_grader import DETECTIVE
+
 CPU = torch.device("cpu")
 
 
@@ -284,6 +286,7 @@ EXERCISES = [
         "always_summed": "`reduction` changes nothing in your answer.",
         "read_instead": "You took the mask one place too late: it belongs to the targets, not to what is read.",
     }, judge=as_autograd_has_it),
+    DETECTIVE,
     Exercise("supervised_nll", "lion", 30, loss_cases, {
         "mean": "You returned a mean. The trainer divides itself, once, by the supervised tokens of the whole step: "
         "return the sum.",
