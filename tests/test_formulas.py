@@ -30,9 +30,10 @@ HOMES = {
     "text/examples.py": ["11.3", "11.4"],
     "measure/perplexity.py": ["14.1"],
     "measure/accuracy.py": ["14.2"],
+    "measure/ratings.py": ["14.3"],
     "measure/gradients.py": ["13.2"],
 }
-# 14.3 (people's ratings) is not computed, lessons 15 and 16 are to come.
+# Lessons 15 and 16 are to come.
 
 
 def marks() -> dict[str, list[str]]:

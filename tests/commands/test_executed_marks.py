@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import pytest
 import torch
 
 from minigpt import GPT, GPTConfig
 from minigpt.measure.cost import forward_flops
 from minigpt.measure.gradients import gradient_parts
+from minigpt.measure.ratings import mean_rating
 from minigpt.text.examples import Example
 from tests.test_formulas import FAST, MARK, PACKAGE
 
@@ -58,17 +60,18 @@ def train_evaluate_generate(cli, data: Path, run: Path, math: str) -> None:
 @pytest.mark.fast_form
 def test_every_marked_line_runs_in_explicit_mode(cli, tmp_path, questions, no_pictures):
     """By train, evaluate and generate; eq 11.3 is what `view` counts, 10.2 what `bench` divides by, 13.2 a measurement
-    that no command takes."""
+    that no command takes, 14.3 what people say of answers."""
     lines = marked(MARK)
     with executed(lines) as seen:
         train_evaluate_generate(cli, questions, tmp_path / "run", "explicit")
     missed = {lines[line] for line in lines.keys() - seen}
-    assert missed == {"10.2", "11.3", "13.2"}
+    assert missed == {"10.2", "11.3", "13.2", "14.3"}
     with executed(lines) as seen:
         assert cli("view", "--data", questions, "--rows", 1).status == 0
         model = GPT(GPTConfig.named("tiny", n_embd=8, n_head=2))
         forward_flops(model.config, 4)
         gradient_parts(model, [Example([1, 2, 3], [False, False, True], "row")], "sum")
+        mean_rating(np.array([[4.0, 5.0]]))
     assert missed <= {lines[line] for line in seen}
 
 

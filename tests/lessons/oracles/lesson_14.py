@@ -1,0 +1,53 @@
+"""Oracles of lesson 14: the score equation solved by bisection, answers judged by hand, every way to draw again."""
+
+import math
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+
+from minigpt.measure import accuracy, interval, ratings
+
+
+def ends_by_bisection() -> None:
+    """On each side of the share, the p from which it is just 1.96 standard errors away."""
+    for right, n in ((3, 4), (0, 20), (7, 9), (29, 29), (81, 263)):
+        share = right / n
+
+        def far(p: float, share: float = share, n: int = n) -> bool:
+            return abs(share - p) > 1.959963984540054 * math.sqrt(p * (1 - p) / n)
+
+        ends = []
+        for outside in (0.0, 1.0):
+            inside = share
+            if outside == share:
+                ends.append(share)
+                continue
+            for _ in range(60):
+                middle = (inside + outside) / 2
+                inside, outside = (inside, middle) if far(middle) else (middle, outside)
+            ends.append(inside)
+        assert np.abs(np.array(interval.wilson(right, n)) - ends).max() < 1e-9
+
+
+def numbers_read_by_hand() -> None:
+    by_hand = {
+        "6 + 6 = 12\n#### 12": "12", "#### 2,500": "2500", "#### 5\n#### 6": "5", "#### -3": "-3", "#### 4.": "4.",
+        "#### 4.50": "4.50", "####4": None, "####  4": None, "#### £4": None, "4": None, "#### 4 km": "4", "": None,
+    }  # fmt: skip
+    assert {text: accuracy.gsm8k_number(text) for text in by_hand} == by_hand
+
+
+def ratings_drawn_in_every_way() -> None:
+    """Four answers have 256 ways to be drawn again; means by hand."""
+    nan = float("nan")
+    mean, low, high = ratings.mean_rating(np.array([[5.0, 4, 3], [2, nan, nan], [5, 5, 5], [nan, 1, 3]]))
+    means = sorted(sum(drawn) / 4 for drawn in product([4, 2, 5, 2], repeat=4))
+    assert (mean, low, high) == (13 / 4, means[6], means[249])
+
+
+ORACLES: dict[str, Callable[[], None]] = {
+    "minigpt.measure.interval.wilson": ends_by_bisection,
+    "minigpt.measure.accuracy.gsm8k_number": numbers_read_by_hand,
+    "minigpt.measure.ratings.mean_rating": ratings_drawn_in_every_way,
+}
