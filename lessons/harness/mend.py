@@ -35,18 +35,18 @@ def the_map() -> str:
         title, minutes = re.match(r"# (.+)\n\n\*(\d+ minutes)\.", text).groups()
         numbers = [match["number"] for match in links.FORMULA.finditer(text)]
         homes = sorted({found[number][0].path for number in numbers if number in found})
-        cited = {*links.cited(text), *(section for section in sections() if ", " in section and section in text)}
+        cited = {*links.cited(text), *(s for s in sections() if re.search(rf"\b{s}\b(?!\.\d)", text))}
         documents = [section for section, of in sections().items() if of & set(numbers) or section in cited]
         shown |= set(documents)
         graders = Lesson(folder).graders.values()
         rows += (
             f"| [{title}]({folder}/README.md) | {', '.join(f'({n})' for n in numbers)} "
-            f"| {', '.join(f'[{Path(home).name}](../{home})' for home in homes)} | {', '.join(documents)} | {minutes} "
+            f"| {', '.join(f'[{Path(home).name}](../{home})' for home in homes)} | {', '.join(documents).replace('E, ', 'E ')} | {minutes} "
             f"| {' '.join(SIGNS[e.level] for e in graders)} {sum(e.minutes for e in graders)} minutes |\n"
         )
     rest = [section for section in sections() if section not in shown]
     text = TABLE.sub(lambda _: rows, (links.LESSONS / "README.md").read_text("utf-8"))
-    return TO_COME.sub(lambda _: f"Not in a lesson yet: {'; '.join(rest) or 'nothing'}.\n", text)
+    return TO_COME.sub(lambda _: f"Not in a lesson yet: {', '.join(rest).replace('E, ', 'E ') or 'nothing'}.\n", text)
 
 
 def mend() -> list[str]:
