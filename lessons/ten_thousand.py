@@ -45,7 +45,7 @@ def main() -> None:
     data, run, figures = folder / "train.jsonl", folder / "run", folder / "figures.json"
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in conversations(N)]
     data.write_text("".join(lines), encoding="utf-8", newline="\n")
-    train.main(train.Options(data=(str(data),), valid=str(BUILTIN / "valid.jsonl"), epochs=EPOCHS, run=run))
+    train.main(train.Options(data=(str(data),), valid=str(BUILTIN / "valid.jsonl"), epochs=float(EPOCHS), run=run))
     evaluate.main(evaluate.Options(model=str(run), json=figures))
     losses = [event["loss"] for event in read_metrics(run / "metrics.jsonl") if event["split"] == "train"]
     result, test = (json.loads(path.read_text("utf-8")) for path in (run / "result.json", figures))

@@ -3,7 +3,9 @@
 The default job's data, template and recipe, but 64 channels and a context of 256.
 """
 
-import minigpt  # noqa: F401, I001 - before torch: see processor.py
+from pathlib import Path  # noqa: I001
+
+import minigpt  # noqa: F401 - before torch: see processor.py
 import torch
 
 from lessons.harness.links import LESSONS
@@ -24,23 +26,24 @@ def trained_model() -> tuple[GPT, Template]:
     return load_model(MODEL)
 
 
-def main() -> None:
+def main(folder: Path = MODEL, steps: int | None = None) -> None:
+    """Train the model, by all of the default job's steps or so many, and save it."""
     torch.manual_seed(0)
     tokenizer = load_tokenizer("bytes")
     template = load_template("chatml", tokenizer)
     model = GPT(GPTConfig.named("tiny", n_embd=64, n_ctx=256))
     data = load_data(["builtin"], None)
-    train, _, test = data.encode(template, model.config.n_ctx, "response")
-    options = with_defaults(Options(dtype="float32"), len(train.examples), model.config.n_ctx, tokenizer)
-    trainer = Trainer(model, train.examples, recipe(options))
-    while trainer.step < options.steps:
+    rows = data.encode(template, model.config.n_ctx, "response")
+    options = with_defaults(Options(dtype="float32"), len(rows.train), model.config.n_ctx, tokenizer, template.name)
+    trainer = Trainer(model, rows.train, recipe(options))
+    while trainer.step < (steps or options.steps):
         step = trainer.train_step()
         if trainer.step % 50 == 0:
             print(f"step {trainer.step}: loss {step.loss:.3f}")
-    model.save_pretrained(MODEL)
-    save_template(MODEL, template)
-    answers = answer(model.eval(), template, [row.messages[:-1] for row in test.conversations], 64)
-    print(exact_match(test.conversations, answers))
+    model.save_pretrained(folder)
+    save_template(folder, template)
+    answers = answer(model.eval(), template, [row.messages[:-1] for row in rows.test], 64)
+    print(exact_match(rows.test, answers))
 
 
 if __name__ == "__main__":

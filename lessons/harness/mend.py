@@ -26,6 +26,10 @@ def sections() -> dict[str, set[str]]:
     return {section: set(re.findall(r"\d+\.\d+", formulas)) for section, formulas in rows}
 
 
+def named(sections: list[str]) -> str:
+    return ", ".join(section.replace(", ", " ") for section in sections)
+
+
 def the_map() -> str:
     """lessons/README.md with its table of lessons renewed, and the sections of the documents that none of them has."""
     found, _ = links.places()
@@ -38,15 +42,16 @@ def the_map() -> str:
         cited = {*links.cited(text), *(s for s in sections() if re.search(rf"\b{s}\b(?!\.\d)", text))}
         documents = [section for section, of in sections().items() if of & set(numbers) or section in cited]
         shown |= set(documents)
+        linked = ", ".join(f"[{Path(home).name}](../{home})" for home in homes)
         graders = Lesson(folder).graders.values()
         rows += (
             f"| [{title}]({folder}/README.md) | {', '.join(f'({n})' for n in numbers)} "
-            f"| {', '.join(f'[{Path(home).name}](../{home})' for home in homes)} | {', '.join(documents).replace('E, ', 'E ')} | {minutes} "
+            f"| {linked} | {named(documents)} | {minutes} "
             f"| {' '.join(SIGNS[e.level] for e in graders)} {sum(e.minutes for e in graders)} minutes |\n"
         )
     rest = [section for section in sections() if section not in shown]
     text = TABLE.sub(lambda _: rows, (links.LESSONS / "README.md").read_text("utf-8"))
-    return TO_COME.sub(lambda _: f"Not in a lesson yet: {', '.join(rest).replace('E, ', 'E ') or 'nothing'}.\n", text)
+    return TO_COME.sub(lambda _: f"Not in a lesson yet: {named(rest) or 'nothing'}.\n", text)
 
 
 def mend() -> list[str]:

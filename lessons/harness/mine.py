@@ -17,6 +17,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from types import FunctionType
 
+import minigpt  # noqa: F401 - before torch: see processor.py
 from lessons.harness.grade import Exercise, Lesson, all_lessons, is_stub
 
 calls: Counter[str] = Counter()  # how often each of the learner's functions was called

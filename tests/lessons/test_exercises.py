@@ -65,6 +65,14 @@ def test_every_lesson_has_an_exercise_of_each_level_and_at_least_six_mistakes() 
         assert len({hint for exercise in graders for hint in exercise.hints.values()}) >= 6, lesson.folder
 
 
+def test_no_two_exercises_have_one_name_or_one_place() -> None:
+    """--mine finds a learner's functions by their names."""
+    names = [exercise.name for _, exercise in EXERCISES]
+    places = [place for _, exercise in EXERCISES for place in exercise.places]
+    assert len(set(names)) == len(names)
+    assert len(set(places)) == len(places)
+
+
 @pytest.mark.parametrize(("lesson", "exercise", "place"), PLACES)
 def test_an_exercise_takes_what_its_place_is_given(lesson: Lesson, exercise: Exercise, place: str) -> None:
     names = list(inspect.signature(inspect.unwrap(resolve_name(place))).parameters)
