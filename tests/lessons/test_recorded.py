@@ -16,7 +16,9 @@ from minigpt.text.records import BUILTIN, read_conversations
 def says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models that have learned nothing end no answer, which would take time."""
     for module in (trained, overfitting, evaluation, samples):
-        monkeypatch.setattr(module, "answer", lambda model, template, conversations, *more: [""] * len(conversations))
+        monkeypatch.setattr(
+            module, "answer", lambda model, template, conversations, *_, **__: [""] * len(conversations)
+        )
 
 
 def test_the_small_model_is_trained_saved_and_asked(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
