@@ -1,6 +1,7 @@
-"""Lesson 09: the optimisers against torch's, and against the documents' formulas explicit out."""
+"""Lesson 09: the optimizers against torch's, and against the documents' formulas written out."""
 
 import copy
+import inspect
 import math
 from collections.abc import Callable
 from functools import partial
@@ -176,3 +177,12 @@ def test_each_parameter_is_in_one_group_and_only_the_layers_matrices_decay() -> 
     assert sorted(names[0] + names[1]) == sorted(name_of.values())
     matrices = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     assert set(names[0]) == {f"h.{layer}.{matrix}.weight" for layer in range(2) for matrix in matrices}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(Adam, torch.optim.Adam), (AdamW, torch.optim.AdamW)])
+def test_the_defaults_are_torchs(ours: type, theirs: type) -> None:
+    wanted = inspect.signature(theirs).parameters
+    given = inspect.signature(ours).parameters
+    shared = [name for name in given if name in wanted and wanted[name].default is not inspect.Parameter.empty]
+    assert set(shared) >= {"lr", "betas", "eps"}
+    assert {name: given[name].default for name in shared} == {name: wanted[name].default for name in shared}
