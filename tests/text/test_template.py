@@ -243,6 +243,22 @@ def test_an_unknown_template_is_refused_with_the_known_ones() -> None:
         load_template("llama", ByteTokenizer())
 
 
+def test_without_a_template_messages_are_lines_and_the_next_line_ends_a_response() -> None:
+    tokenizer = ByteTokenizer()
+    plain = load_template(None, tokenizer)
+    messages = [
+        say("system", "Be brief."),
+        say("user", "a"),
+        say("assistant", "b"),
+        say("user", "c"),
+        say("assistant", "d"),
+    ]
+    ids, supervised = plain.encode(messages)
+    assert ids == [tokenizer.control["<|endoftext|>"], *b"Be brief.\na\nb\nc\nd\n"]
+    assert bytes(i for i, trained_on in zip(ids, supervised, strict=True) if trained_on) == b"b\nd\n"
+    assert [plain.end] == tokenizer.encode("\n")
+
+
 def test_a_models_folder_gives_back_its_template_and_tokenizer(template: Template, tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("model")
     save_template(folder, template)
