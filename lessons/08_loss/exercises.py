@@ -30,8 +30,8 @@ def text_perplexity(
 ) -> float:
     """Dog, 20 minutes. The perplexity of a data set: the same number however the texts were put into batches.
 
-    Each batch holds B texts of T tokens; the next batch may have another B and another T. `logits_of` is the model. Of
-    each text every token counts but the first, which nothing comes before.
+    Each batch holds the ids of B texts of T tokens; the next batch may have another B and another T. `logits_of(ids)`
+    gives what the model gives, (B, T, V). Of each text every token counts but the first, which nothing comes before.
     """
     raise NotImplementedError
 
@@ -48,9 +48,11 @@ def head_nll(hidden: Float[Tensor, "N C"], E: Float[Tensor, "V C"], targets: Int
     """Lion, 40 minutes. The summed NLL of N tokens from their hidden rows, through the head, logits = hidden E^T.
 
     Take 64 rows at a time: the logits of all rows must never exist at once. A plain loop is not enough, as autograd
-    keeps each chunk's logits for the backward pass. A torch.autograd.Function can compute the gradients by hidden and E
-    in its forward pass, while a chunk's logits exist, and keep these alone. Its backward pass is given the gradient by
-    the sum, which is not always 1. The result has E's dtype; without any row it is 0. When yours is right, train with
-    it: pytest --mine lessons/08_loss/exercises.py tests/learn
+    keeps each chunk's logits for the backward pass. A class of torch.autograd.Function can compute the gradients by
+    hidden and E in its `forward(ctx, hidden, E, targets)`, while a chunk's logits exist, and keep these alone, by
+    `ctx.save_for_backward`. Its `backward(ctx, d_total)` finds them in `ctx.saved_tensors` and returns a gradient for
+    each of the three (None for the targets); d_total is the gradient by the sum, which is not always 1. Both are
+    static methods, and the class's `apply` runs it. The result has E's dtype; without any row it is 0. When yours is
+    right, train with it: pytest --mine lessons/08_loss/exercises.py tests/learn
     """
     raise NotImplementedError

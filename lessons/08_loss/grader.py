@@ -85,6 +85,13 @@ def same_in_any_batches(mine: Callable) -> str | None:
     return f"The same four texts in other batches gave {', '.join(f'{b:.4f}' for b in others)} in place of {a:.4f}."
 
 
+class WrittenOut(Exercise):
+    """The answer is a gradient. Nobody differentiates it again, so it may be computed in place."""
+
+    def learns(self, mine: Callable, right: Callable) -> None:
+        return None
+
+
 def gradient_cases() -> list[tuple]:
     return [(paper_logits(), torch.tensor(TARGETS)), (random_logits(5, 7).clone(), torch.tensor([3, 0, 3, 6, 1]))]
 
@@ -254,7 +261,7 @@ EXERCISES = [
         "texts_counted": "You divided by the number of texts. Perplexity is per token.",
         "softmax_twice": "You took the softmax of probabilities: the loss wants the logits.",
     }, judge=same_in_any_batches, tolerance=1e-5),
-    Exercise("nll_gradient", "dog", 15, gradient_cases, {
+    WrittenOut("nll_gradient", "dog", 15, gradient_cases, {
         "one_hot_forgotten": "Yours are the probabilities alone, so every logit goes down. At the target 1 has to be "
         "taken away.",
         "not_divided": "That is the gradient of the sum. Of the mean it is a T-th of that.",

@@ -76,6 +76,15 @@ def test_computing_each_chunk_again_is_as_good_as_a_function_of_one_s_own_and_th
     assert "tensor of 49,152 numbers" in head_nll.verdict(one_piece_computed_again, LESSON)
 
 
+def test_a_gradient_that_was_computed_in_place_is_a_right_answer() -> None:
+    def nll_gradient(logits: Tensor, targets: Tensor) -> Tensor:
+        P = logits.softmax(-1)
+        P[range(len(targets)), targets] -= 1.0
+        return P / len(targets)
+
+    assert LESSON.graders["nll_gradient"].verdict(nll_gradient, LESSON) is None
+
+
 def test_the_package_s_own_functions_are_right_answers() -> None:
     from minigpt.learn import loss
 

@@ -23,3 +23,4 @@ def test_the_new_token_s_score_and_share_come_out_on_paper() -> None:
     assert abs(logits.softmax(-1)[4].item() - 1.20 / (sizes + 1.20)) < 0.01
     assert round(1.20 / 9.22, 2) == round(logits.softmax(-1)[4].item(), 2) == 0.13
     assert logits[:4].tolist() == old
+    assert 1.20 <= round(sizes / 4, 1) == 2.0  # so the share is at most 1 / 5
