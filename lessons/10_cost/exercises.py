@@ -26,7 +26,7 @@ def forward_flops(config: GPTConfig, T: int) -> int:
 
 
 def crossing(cost: Callable[[int], int]) -> float:
-    """Dog, 15 minutes. The T at which attention costs as much as everything else.
+    """Dog, 15 minutes. The T, whole or not, at which attention costs as much as everything else.
 
     `cost(T)` is the operations of a model whose shape you are not told: a T + b T^2, where b T^2 is attention's part.
     You may call it, and nothing else is known of a and b.

@@ -59,7 +59,7 @@ def crossing(
     b = twice if doubled or subtracted_once else twice / 2
     a = cost(1) if linear_part_not_cleared else cost(1) - (twice / 2 if doubled else b)
     found = b / a if upside_down else a / b
-    found = math.sqrt(found) if rooted else found
+    found = math.sqrt(abs(found)) if rooted else found
     return float(int(found)) if rounded else found
 
 

@@ -25,7 +25,7 @@ def response_nll(
     raise NotImplementedError
 
 
-def lay_out(
+def ids_and_mask(
     messages: Sequence[tuple[str, list[int], list[int]]], end: int, after_end: list[int]
 ) -> tuple[list[int], list[bool]]:
     """Turtle, 10 minutes. The ids of a conversation, and for each of them whether it is supervised.

@@ -80,6 +80,17 @@ def batch_cases() -> list[tuple]:
     return [([short], CPU), ([short, long], CPU), ([long, short, two_turns], CPU, 8), ([two_turns, short], CPU, 31)]
 
 
+def whole_rows(batch: Batch, examples: list[Example]) -> tuple[Tensor, Tensor, Tensor]:
+    """Its tensors, with the last id of every row written in: nothing is predicted from it, so it may be padding too."""
+    ids = batch.ids
+    if isinstance(ids, Tensor) and ids.ndim == 2 and len(ids) == len(examples):
+        ids = ids.clone()
+        for mine, example in zip(ids, examples, strict=True):
+            n = len(example.ids) - 1
+            mine[n : n + 1] = example.ids[n]
+    return ids, batch.targets, batch.supervised
+
+
 class Batches(Exercise):
     """Compares the three tensors of a Batch."""
 
@@ -88,7 +99,7 @@ class Batches(Exercise):
             @wraps(function)
             def tensors(*args, **kwargs):
                 batch = function(*args, **kwargs)
-                return (batch.ids, batch.targets, batch.supervised) if isinstance(batch, Batch) else batch
+                return whole_rows(batch, args[0]) if isinstance(batch, Batch) else batch
 
             return tensors
 
@@ -233,7 +244,7 @@ EXERCISES = [
         "base_2": "Your logarithm is that to base 2, in bits. The loss is in nats: the natural logarithm.",
         "dtype_kept": "Logits in bfloat16 have three digits. Go to float32 before the softmax.",
     }, places=("minigpt.learn.loss.response_nll",), tolerance=1e-6),
-    Written("lay_out", "turtle", 10, conversation_cases, {
+    Written("ids_and_mask", "turtle", 10, conversation_cases, {
         "end_untrained": "The end token is unsupervised: such a model answers and never stops.",
         "last_end_only": "Only the last end token is supervised. Every assistant's message has to stop, those in the "
         "middle too.",

@@ -47,7 +47,7 @@ def response_nll(
     return -total if wrong_sign else total, R.numel() if all_counted else int(R.sum())
 
 
-def lay_out(
+def ids_and_mask(
     messages: Sequence[tuple[str, list[int], list[int]]], end: int, after_end: list[int], *, end_untrained=False,
     header_supervised=False, everything=False, prompt_supervised=False, only_last_turn=False, only_first_turn=False,
     every_end=False, after_end_supervised=False, shifted=False, last_end_only=False, users_supervised=False,

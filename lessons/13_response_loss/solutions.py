@@ -17,7 +17,7 @@ def response_nll(logits: Tensor, targets: Tensor, supervised: Tensor) -> tuple[T
     return -log_P.gather(-1, targets[supervised].unsqueeze(-1)).sum(), int(supervised.sum())
 
 
-def lay_out(
+def ids_and_mask(
     messages: Sequence[tuple[str, list[int], list[int]]], end: int, after_end: list[int]
 ) -> tuple[list[int], list[bool]]:
     ids: list[int] = []

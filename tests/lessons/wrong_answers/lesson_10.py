@@ -176,4 +176,69 @@ KEPT: list[Callable] = [
     the_explicit_head_in_both, the_head_s_sum_without_the_table, in_bfloat16, the_round_numbers_of_the_lesson,
     as_fast_forms_with_weights, a_square_of_T_for_each_channel,
 ]  # fmt: skip
-ANSWERS = {("10_cost", "forward_flops"): FLOPS, ("10_cost", "kept_bytes"): KEPT}
+Cost = Callable[[int], int]
+
+
+def the_first_whole_length(cost: Cost) -> float:
+    b = (cost(2) - 2 * cost(1)) / 2
+    return float(next(T for T in range(1, 10**6) if b * T * T >= (cost(1) - b) * T))
+
+
+def the_nearest_whole_length(cost: Cost) -> float:
+    b = (cost(2) - 2 * cost(1)) / 2
+    return float(round((cost(1) - b) / b))
+
+
+def twice_the_cost_of_one_token_each(cost: Cost) -> float:
+    return float(next(T for T in range(1, 10**6) if cost(T) >= 2 * T * cost(1)))
+
+
+def where_the_cost_has_doubled(cost: Cost) -> float:
+    return float(next(T for T in range(1, 10**6) if cost(T) >= 2 * cost(1)))
+
+
+def a_ratio_of_costs(cost: Cost) -> float:
+    return cost(1) / (cost(2) - cost(1))
+
+
+def the_second_step_as_b(cost: Cost) -> float:
+    b = cost(2) - cost(1)
+    return (cost(1) - b) / b
+
+
+def half_of_four_b(cost: Cost) -> float:
+    b = (cost(2) - cost(1)) / 4
+    return (cost(1) - b) / b
+
+
+def one_token_s_cost_over_b(cost: Cost) -> float:
+    return 2 * cost(1) / (cost(2) - 2 * cost(1))
+
+
+def second_difference_without_the_half(cost: Cost) -> float:
+    twice = cost(3) - 2 * cost(2) + cost(1)
+    return (cost(1) - twice) / twice
+
+
+def the_two_parts_upside_down(cost: Cost) -> float:
+    b = (cost(2) - 2 * cost(1)) / 2
+    return b / (cost(1) - b)
+
+
+def from_T_squared_alone(cost: Cost) -> float:
+    b = (cost(2) - 2 * cost(1)) / 2
+    return ((cost(1) - b) / b) ** 0.5
+
+
+def attention_alone(cost: Cost) -> float:
+    return (cost(2) - 2 * cost(1)) / 2
+
+
+CROSSING: list[Callable] = [
+    the_first_whole_length, the_nearest_whole_length, twice_the_cost_of_one_token_each, where_the_cost_has_doubled,
+    a_ratio_of_costs, the_second_step_as_b, half_of_four_b, one_token_s_cost_over_b,
+    second_difference_without_the_half, the_two_parts_upside_down, from_T_squared_alone, attention_alone,
+]  # fmt: skip
+ANSWERS = {
+    ("10_cost", "forward_flops"): FLOPS, ("10_cost", "crossing"): CROSSING, ("10_cost", "kept_bytes"): KEPT,
+}  # fmt: skip

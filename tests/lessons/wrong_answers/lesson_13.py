@@ -425,7 +425,7 @@ ANSWERS = {
         multiplied_logits_and_all_positions, log_of_a_bfloat16_softmax, detached_to_a_float,
         prompts_in_place_of_responses, logarithm_forgotten, softmax_over_the_positions, rows_counted,
     ],
-    (FOLDER, "lay_out"): [
+    (FOLDER, "ids_and_mask"): [
         ends_left_out, assistant_s_whole_message, from_the_first_answer_on, last_message_only, all_but_the_user,
         one_end_at_the_end, ends_found_by_their_id, all_tokens, mask_of_ones_and_zeros, nothing_after_the_end,
         lists_that_grow, mask_one_early,
