@@ -11,7 +11,7 @@ from minigpt.text.template import Message, Template
 from minigpt.text.tokenizer import Tokenizer
 
 
-def encode_user_turn(self: Template, system: str | None, user: str, first: bool, context: str = "") -> list[int]:
+def documents_turn(self: Template, system: str | None, user: str, first: bool, context: str = "") -> list[int]:
     """Turtle, 10 minutes. [BOS, I, SEP] of (11.2): what the model reads before it writes this turn's answer.
 
     BOS only in the first turn, since after that the EOS of the turn before is there. A system message, if there is one,

@@ -154,7 +154,7 @@ def as_read_row(mine: Callable) -> str | None:
 
 
 EXERCISES = [
-    Exercise("encode_user_turn", "turtle", 10, turn_cases, {
+    Exercise("documents_turn", "turtle", 10, turn_cases, {
         "bos_every_turn": "You begin every turn with BOS. One is enough: later turns come after the EOS of an answer, "
         "and a second <|endoftext|> in a row was never seen in pretraining.",
         "no_bos": "BOS is missing in the first turn.",

@@ -10,7 +10,7 @@ from minigpt.text.tokenizer import Tokenizer
 PAIRS = (("instruction", "output"), ("question", "answer"), ("prompt", "completion"))
 
 
-def encode_user_turn(
+def documents_turn(
     self: Template, system: str | None, user: str, first: bool, context: str = "", *, bos_every_turn=False,
     no_bos=False, no_sep=False, sep_as_text=False, sep_before=False, end_for_sep=False, system_lost=False,
     system_after=False, no_line=False, none_as_text=False, ended=False, context_twice=False, context_lost=False,

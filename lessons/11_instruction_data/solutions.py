@@ -10,7 +10,7 @@ from minigpt.text.tokenizer import Tokenizer
 PAIRS = (("instruction", "output"), ("question", "answer"), ("prompt", "completion"))
 
 
-def encode_user_turn(self: Template, system: str | None, user: str, first: bool, context: str = "") -> list[int]:
+def documents_turn(self: Template, system: str | None, user: str, first: bool, context: str = "") -> list[int]:
     text = user if system is None else system + "\n" + user
     begin = [self.end] if first else []
     return begin + self.tokenizer.encode(text) + [self.tokenizer.control["<|sep|>"]]

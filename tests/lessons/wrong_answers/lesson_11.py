@@ -280,7 +280,7 @@ TRIPLE: list[Callable] = [
     first_turn_of_many, last_turn_of_many, clean, input_in_the_instruction, input_appended, pair, none_for_no_input,
 ]  # fmt: skip
 ANSWERS = {
-    ("11_instruction_data", "encode_user_turn"): TURN,
+    ("11_instruction_data", "documents_turn"): TURN,
     ("11_instruction_data", "triple"): TRIPLE,
     ("11_instruction_data", "fit"): FIT,
 }
