@@ -277,6 +277,10 @@ EXERCISES = [
         "mean_of_means": "You took the mean of the micro-batches' means. A token in a micro-batch with few of them "
         "then weighs more than one among many. There is one divisor, the same for all micro-batches.",
         "sum_of_means": "You added up the micro-batches' means. Add up their sums; one divisor serves all of them.",
+        "sum_of_means_in_gradient": "The loss that you return is right, but the gradient is that of the micro-batches' "
+        "means, added up. Call backward() on the same parts of the loss that you add up, with one divisor for all.",
+        "mean_of_means_in_gradient": "The loss that you return is right, but the gradient is that of the mean of the "
+        "micro-batches' means. Call backward() on parts with one divisor, the same for all micro-batches.",
         "not_divided": "You left the gradient of the sum. It grows with the number of tokens; the mean is wanted.",
         "by_rows": "You divided by the number of rows. The mean is over supervised tokens.",
         "by_micro_batches": "You divided sums by the number of micro-batches; divide by the supervised tokens of all.",

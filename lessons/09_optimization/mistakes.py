@@ -51,6 +51,7 @@ def gradients(
     mean_of_means=False, sum_of_means=False, not_divided=False, by_rows=False, by_micro_batches=False,
     by_tokens_read=False, all_supervised=False, only_the_last=False, rest_dropped=False, loss_of_the_last=False,
     loss_summed=False, rows_counted=False, first_token_counted=False, running_count=False, no_backward=False,
+    sum_of_means_in_gradient=False, mean_of_means_in_gradient=False,
 ) -> tuple[float, int]:  # fmt: skip
     n, model = self.recipe.micro_batch_size, self.model
     first, last = 0, len(rows) - len(rows) % n if rest_dropped else len(rows)
@@ -72,8 +73,9 @@ def gradients(
             so_far += own
             divisor = so_far if running_count else divisor
             summed = supervised_nll(model, batch)
+            behind = own if sum_of_means_in_gradient else own * len(batches) if mean_of_means_in_gradient else divisor
             if not no_backward:
-                (summed / divisor).backward()
+                (summed / behind).backward()
             nll += summed.item()
             total = summed.item() / divisor if loss_of_the_last else total + summed.item() / divisor
     return nll if loss_summed else total, len(rows) if rows_counted else count
