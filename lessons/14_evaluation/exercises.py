@@ -22,7 +22,9 @@ def response_perplexity(losses: Sequence[tuple[float, int]]) -> float:
 def wilson(right: int, n: int) -> tuple[float, float]:
     """Turtle, 10 minutes. The lowest and the highest share p from which right / n is at most Z standard errors away.
 
-    A standard error of p is sqrt(p (1 - p) / n). minigpt.measure.interval.Z is 1.96 with all its digits.
+    A standard error of p is sqrt(p (1 - p) / n). minigpt.measure.interval.Z is 1.96 with all its digits. Rounding can
+    leave an end just outside of 0 to 1: return exactly 0.0 as the lowest of 0 of n, and exactly 1.0 as the highest of
+    n of n.
     """
     raise NotImplementedError
 
@@ -53,7 +55,9 @@ def mean_rating(ratings: Float[np.ndarray, "items raters"]) -> tuple[float, floa
 
     A row for each answer, a column for each rater, NaN where a rater did not judge an answer. Answers that nobody
     judged are left out; ValueError if that is all of them. For the interval the answers are drawn again, by
-    minigpt.measure.interval.bootstrap, whose docstring says what it wants.
+    minigpt.measure.interval.bootstrap(statistic, rows): `rows` is a table with a row for each answer. In each draw it
+    adds up the columns of the rows drawn, and it gives these sums, (2000, columns), to `statistic`, which returns the
+    2000 means.
     """
     raise NotImplementedError
 
@@ -61,10 +65,12 @@ def mean_rating(ratings: Float[np.ndarray, "items raters"]) -> tuple[float, floa
 def use_case() -> Path:
     """Lion, 120 minutes. A data set of your own, for something that you need: view it, train on it, measure it.
 
-    Return the folder in which you did it. It holds train.jsonl (50 conversations or more), held_out.jsonl (20 or more,
-    none of which asks what is asked in training), the run in run/, and what evaluate wrote, figures.json and
-    figures.predictions.jsonl. The README has the commands. The interval of exact match must be above that of always
-    giving the most frequent answer; or, if no held-out answer occurs in training, so that every answer is a text of its
-    own, the interval of the perplexity below that of the untrained start.
+    Return the folder in which you did it, from where you start pytest. It holds train.jsonl (50 conversations or more),
+    held_out.jsonl (20 or more, none of which asks what is asked in training), the run in run/, and what evaluate wrote,
+    figures.json and figures.predictions.jsonl. The lesson has the commands.
+
+    The interval of exact match must be above that of always giving the most frequent answer; or, if no held-out answer
+    occurs in training, so that every answer is a text of its own, the interval of the perplexity below that of the
+    untrained start. Until then, train into a new run/ and measure again.
     """
     raise NotImplementedError

@@ -68,7 +68,7 @@ def loss_cases() -> list[tuple]:
 GSM8K_TEXTS = [
     "3 boxes of 6 are 3*6=18 eggs.\n#### 18", "#### 1,018", "#### 17\nNo, one more.\n#### 18", "####18", "####  18",
     "#### $18", "#### 18.0", "#### 18.", "#### -18", "The answer is 18.", "I do not know.", "#### 18 eggs",
-    "#### eighteen", "18\n#### 0.5", "", "##### 18", "#### 007",
+    "#### eighteen", "18\n#### 0.5", "", "##### 18", "#### 007", "#### eggs\n#### 18", "#### 18-20 eggs",
 ]  # fmt: skip
 
 
@@ -85,6 +85,17 @@ def tables() -> list[tuple]:
     uneven = np.array([[5.0, 4.0, 3.0], [2.0, NAN, NAN], [5.0, 5.0, 5.0], [NAN, 1.0, 3.0]])
     skewed = np.array([[1.0, 1.0, 5.0], [2.0, 2.0, 1.0], [4.0, 5.0, 5.0], [NAN, NAN, NAN], [3.0, NAN, 4.0]])
     return [(uneven,), (skewed,)]
+
+
+def beyond_the_ends(mine: Callable) -> str | None:
+    for n in range(1, 201):
+        lowest, highest = mine(0, n)[0], mine(n, n)[1]
+        if (lowest, highest) != (0.0, 1.0):
+            return (
+                f"Right but for rounding: the lowest of 0 of {n} is {lowest}, and the highest of {n} of {n} {highest}. "
+                "Return exactly 0.0 and 1.0 there; a share is never outside of them."
+            )
+    return None
 
 
 def no_rating(mine: Callable) -> str | None:
@@ -122,8 +133,10 @@ EXERCISES = [
         "middle_and_half": "You returned the middle and half the width. Wanted are the lowest and the highest p.",
         "in_percent": "You returned percent; shares are from 0 to 1.",
         "one_row_less": "You divided by n - 1. The variance of a share of n rows is p (1 - p) / n.",
-    }, places=(MEASURE + "interval.wilson",)),
+    }, places=(MEASURE + "interval.wilson",), judge=beyond_the_ends),
     Exercise("gsm8k_number", "turtle", 10, lambda: [(text,) for text in GSM8K_TEXTS], {
+        "first_mark_only": "You look at the first '#### ' alone. If no number follows it, look for the next.",
+        "minus_anywhere": "You accept a minus within the number: 18-20 is 18. It may only be in front.",
         "last": "Where several places fit you take the last. The official rule takes the first.",
         "anywhere": "You take the last number of the whole text. Without '#### ' before it there is none.",
         "commas_kept": "The commas are still there: 1,018 and 1018 have to be equal as text.",

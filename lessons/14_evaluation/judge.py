@@ -16,7 +16,7 @@ from minigpt.text.records import Conversation, read_conversations
 LEAST_TRAINING, LEAST_HELD_OUT = 50, 20
 FIGURES = ("perplexity", "accuracy")
 EVALUATE = "python -m minigpt.evaluate --model {0}/run --data {0}/held_out.jsonl --json {0}/figures.json"
-TRAIN = "python -m minigpt.train --data {0}/train.jsonl --run {0}/run (see the README for the other options)"
+TRAIN = "python -m minigpt.train --data {0}/train.jsonl --run {0}/run (lesson 14 has other options)"
 
 
 class Missing(Exception):
@@ -65,8 +65,8 @@ def check_run(folder: Path) -> None:
     was = sha256(folder / "train.jsonl")
     need(
         was in options.get("sha256", {}).values(),
-        f"run/options.json names the SHA-256 of other data than train.jsonl as it is now. Train again: "
-        f"{TRAIN.format(folder)}",
+        f"run/options.json names the SHA-256 of other data than train.jsonl as it is now. Remove {folder}/run, and "
+        f"train again: {TRAIN.format(folder)}",
     )
     need(result.get("steps") == options.get("steps"), "run/result.json and run/options.json are of two runs.")
 
@@ -88,7 +88,7 @@ def check_figures(folder: Path, training: list[Conversation], held_out: list[Con
         low_high = figures.get(f"{name}_interval")
         need(
             name in figures and isinstance(low_high, list) and len(low_high) == 2,
-            f"figures.json has no {name} with its interval. Run the command without --no-answers: {command}",
+            f"figures.json has no {name} with its interval. They come from this command as it is: {command}",
         )
     n = figures.get("rows")
     need(n == len(held_out), f"figures.json is of {n} rows, and held_out.jsonl has {len(held_out)}: {command}")
@@ -140,7 +140,8 @@ def check_accuracy(mine: Evaluation, held_out: list[Conversation]) -> None:
     need(
         low > high,
         f"exact match is {value:.1%}, at least {low:.1%}, and always saying {constant.answers[0]!r} has {share:.1%}, "
-        f"at most {high:.1%}. The first interval must lie above the second: {advice}. Train longer, on more wordings.",
+        f"at most {high:.1%}. The first interval must lie above the second: {advice}. "
+        "Train longer or on more wordings, into a new run/, and measure again, best on new held-out questions.",
     )
 
 
@@ -151,5 +152,6 @@ def check_perplexity(mine: Evaluation, untrained: Evaluation | None) -> None:
     need(
         high < low,
         f"the perplexity is {value:.2f}, at most {high:.2f}, and that of the untrained start {before:.2f}, at least "
-        f"{low:.2f}. The first interval must lie below the second: train longer, or on more conversations.",
+        f"{low:.2f}. The first interval must lie below the second. Train longer or on more conversations, into a new "
+        "run/, and measure again.",
     )

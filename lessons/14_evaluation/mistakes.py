@@ -39,15 +39,19 @@ def wilson(
         middle, half = share, z * math.sqrt(share * (1 - share) / n)
     low, high = (middle, half) if middle_and_half else (middle - half, middle + half)
     low, high = (max(0.0, low), min(1.0, high)) if clipped else (low, high)
+    low, high = (0.0 if abs(low) < 1e-12 else low), (1.0 if abs(high - 1) < 1e-12 else high)
     return (100 * low, 100 * high) if in_percent else (low, high)
 
 
 def gsm8k_number(
     text: str, *, last=False, anywhere=False, commas_kept=False, as_a_number=False, stop_removed=False,
     dollar_skipped=False, space_not_needed=False, any_space=False, empty=False, sign_lost=False, decimals_lost=False,
-    whole_line=False,
+    whole_line=False, first_mark_only=False, minus_anywhere=False,
 ) -> str | None:  # fmt: skip
+    if first_mark_only:
+        text = "#### ".join(text.split("#### ")[:2])
     sign, digits = "" if sign_lost else "-?", "[0-9,]+" if decimals_lost else "[0-9.,]+"
+    digits = "[0-9.,-]+" if minus_anywhere else digits
     before = "" if anywhere else "#### ?" if space_not_needed else r"####\s*" if any_space else "#### "
     before += r"(?:\$)?" if dollar_skipped else "-?" if sign_lost else ""
     found = re.findall(f"{before}(.+)" if whole_line else f"{before}({sign}{digits})", text)

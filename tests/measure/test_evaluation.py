@@ -29,6 +29,8 @@ def rows(*answers: str) -> list[Conversation]:
         ("#### 7\n#### 8", "7"),
         ("#### 42. Done", "42."),
         ("#### 12 apples", "12"),
+        ("#### 3-4", "3"),
+        ("#### about\n#### 7", "7"),
         ("####7", None),
         ("#### $7", None),
         ("#### seven", None),

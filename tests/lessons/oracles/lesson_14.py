@@ -33,7 +33,8 @@ def ends_by_bisection() -> None:
 def numbers_read_by_hand() -> None:
     by_hand = {
         "6 + 6 = 12\n#### 12": "12", "#### 2,500": "2500", "#### 5\n#### 6": "5", "#### -3": "-3", "#### 4.": "4.",
-        "#### 4.50": "4.50", "####4": None, "####  4": None, "#### £4": None, "4": None, "#### 4 km": "4", "": None,
+        "#### 4.50": "4.50", "#### none\n#### 4": "4", "#### 4-5": "4",
+        "####4": None, "####  4": None, "#### £4": None, "4": None, "#### 4 km": "4", "": None,
     }  # fmt: skip
     assert {text: accuracy.gsm8k_number(text) for text in by_hand} == by_hand
 
