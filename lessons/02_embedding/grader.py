@@ -156,7 +156,7 @@ EXERCISES = [
         "everywhere": "Every row of your table gets the total. A row that was not selected gets 0.",
         "wrong_sign": "Your signs are turned around: that is the direction of the step, which goes against the "
         "gradient.",
-    }, judge=gradcheck),
+    }, trains=False, judge=gradcheck),
     Exercise("read_back", "lion", 30, read_cases, {
         "token_first": "You chose the token first and then the position. P's row may push the sum nearer to another "
         "row of E: compare pairs.",

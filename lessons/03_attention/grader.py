@@ -106,7 +106,7 @@ EXERCISES = [
         "that gets no weight gets no gradient.",
         "wrong_sign": "Your signs are turned around: a key whose weight should grow gets a lower score.",
         "over_queries": "You summed over the queries. Each row is a softmax of its own: sum over the last axis.",
-    }, judge=gradcheck),
+    }, trains=False, judge=gradcheck),
     Exercise("attend", "lion", 30, attend_cases, WEIGHTS | MASK | {
         "none_is_everything": "With `mask` None your queries look everywhere. None means the causal mask.",
         "always_causal": "You use the causal mask even where `mask` is given.",

@@ -156,5 +156,5 @@ EXERCISES = [
         "not_squared": "The slope of tanh(z) is 1 - tanh(z)^2: the square is missing.",
         "sum_of_squares": "The slope of tanh(z) is 1 - tanh(z)^2, with a minus: it goes to 0 on both sides.",
         "upstream_forgotten": "You gave the slope of GELU. The gradient by x is that times d_y.",
-    }, judge=gradcheck),
+    }, trains=False, judge=gradcheck),
 ]  # fmt: skip

@@ -179,5 +179,5 @@ EXERCISES = [
         "one_axis_only": "You summed over the first axis only. Gain and bias are shared by all texts and positions.",
         "over_channels": "You summed over the channels. Each channel has its own gain and bias: sum over positions.",
         "wrong_sign": "A sign is turned around: what the mean and the variance take away is subtracted.",
-    }, judge=gradcheck),
+    }, trains=False, judge=gradcheck),
 ]  # fmt: skip

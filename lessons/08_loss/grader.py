@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -85,11 +85,8 @@ def same_in_any_batches(mine: Callable) -> str | None:
     return f"The same four texts in other batches gave {', '.join(f'{b:.4f}' for b in others)} in place of {a:.4f}."
 
 
-class WrittenOut(Exercise):
-    """The answer is a gradient. Nobody differentiates it again, so it may be computed in place."""
-
-    def learns(self, mine: Callable, right: Callable) -> None:
-        return None
+# A gradient: nobody differentiates it again, so it may be computed in place.
+WrittenOut = partial(Exercise, trains=False)
 
 
 def gradient_cases() -> list[tuple]:

@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import cache, wraps
+from dataclasses import dataclass
+from functools import cache, partial, wraps
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -19,17 +20,15 @@ from minigpt.text.examples import Example
 OPTIMIZER, TRAINER = "minigpt.learn.optimizer.", "minigpt.learn.trainer."
 
 
-class Number(Exercise):
-    """Nothing is trained through the answer, so it needs no gradient."""
-
-    def learns(self, mine: Callable, right: Callable) -> None:
-        return None
+Number = partial(Exercise, trains=False)  # nothing is trained through it
 
 
-class Changing(Number):
+@dataclass(frozen=True)
+class Changing(Exercise):
     """The function changes what it is given; `after` says what is looked at then, by name: that is its answer."""
 
-    returns_nothing = True
+    trains: bool = False
+    returns_nothing: ClassVar[bool] = True
 
     def verdict(self, mine: Callable | None, lesson: Lesson) -> str | None:
         if mine is None:

@@ -33,7 +33,8 @@ class Exercise:
 
     `cases` makes the arguments that it is tried on, the tiny numbers first. `hints` has a sentence for each switch of
     the function in mistakes.py. `places` are the functions of the package that it can stand in for, explicit and fast,
-    by their full names. `judge` is a last check of a right answer without the solution: a sentence, or None.
+    by their full names. `judge` is a last check of a right answer without the solution: a sentence, or None. `trains`
+    is false where nothing is trained through the answer, which then needs no gradient.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Exercise:
     places: tuple[str, ...] = ()
     judge: Callable[[Callable], str | None] | None = None
     tolerance: float = 1e-9
+    trains: bool = True
 
     def verdict(self, mine: Callable | None, lesson: "Lesson") -> str | None:
         """None for a right answer, else what is wrong with it, for the learner."""
@@ -63,7 +65,7 @@ class Exercise:
         right, wrong = getattr(lesson.solutions, self.name), getattr(lesson.mistakes, self.name)
         expected = [right(*case) for case in self.cases()]
         if same(answers, expected, self.tolerance):
-            return (self.judge and self.judge(mine)) or self.learns(mine, right)
+            return (self.judge and self.judge(mine)) or (self.learns(mine, right) if self.trains else None)
         for switches in (chosen for n in (1, 2) for chosen in combinations(self.hints, n)):
             looks = [wrong(*case, **dict.fromkeys(switches, True)) for case in self.cases()]
             if same(answers, looks, self.tolerance):
@@ -74,7 +76,8 @@ class Exercise:
         """Whether the gradient of a right answer is right too: training goes through it."""
         for slopes in ([gradients(function, case) for function in (mine, right)] for case in self.cases()):
             if slopes[1] and not slopes[0]:
-                return f"{self.name} is right, but no gradient comes through it: was it detached, or made of lists?"
+                lost = "was it detached, made of lists, or changed in place?"
+                return f"{self.name} is right, but no gradient comes through it: {lost}"
             if not same(*slopes, 1e-6):
                 return f"{self.name} is right, but its gradient is not."
         return None
@@ -150,7 +153,10 @@ def gradients(function: Callable, case: tuple) -> tuple[Tensor, ...]:
     if not (outputs and inputs):
         return ()
     total = sum((y * torch.arange(1.0, y.numel() + 1, dtype=y.dtype).view(y.shape)).sum() for y in outputs)
-    found = torch.autograd.grad(total, inputs, allow_unused=True)
+    try:
+        found = torch.autograd.grad(total, inputs, allow_unused=True)
+    except RuntimeError:  # something that the backward pass needs was changed in place
+        return ()
     return tuple(torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True))
 
 
