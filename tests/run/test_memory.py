@@ -37,6 +37,7 @@ def kept_bytes(model: GPT, examples: list[Example]) -> int:
     return sum(kept.values())
 
 
+@pytest.mark.fast_form
 @pytest.mark.parametrize("change", [{}, {"n_layer": 6}, {"n_embd": 384}, {"n_head": 2}], ids=str)
 @pytest.mark.parametrize("supervised", [99, 40])
 @pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "fast"])
@@ -76,6 +77,7 @@ class Peak(TorchDispatchMode):
         self.now -= nbytes
 
 
+@pytest.mark.fast_form
 @pytest.mark.parametrize("micro_batch_size", [1, 4])
 @pytest.mark.parametrize("change", [{}, {"n_embd": 64}, {"vocab_size": 5000}], ids=str)
 @pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "fast"])
