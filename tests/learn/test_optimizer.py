@@ -185,4 +185,5 @@ def test_the_defaults_are_torchs(ours: type, theirs: type) -> None:
     given = inspect.signature(ours).parameters
     shared = [name for name in given if name in wanted and wanted[name].default is not inspect.Parameter.empty]
     assert set(shared) >= {"lr", "betas", "eps"}
+    assert given["explicit"].default is True
     assert {name: given[name].default for name in shared} == {name: wanted[name].default for name in shared}
