@@ -1,11 +1,15 @@
 """What many tests need."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before its library is imported: no test asks the real hub for anything
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # a worker a core, and so for the processes that a test starts
+
+if hasattr(signal, "SIGHUP"):  # nohup ignores it, and so would every run that a test interrupts
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import minigpt  # noqa: F401, I001 - before torch, as the commands import it
 import pytest
