@@ -260,3 +260,14 @@ def test_a_micro_batch_holds_some_500_tokens_at_124m_on_a_cpu_and_any_number_on_
     for kind in ("cuda", "mps"):
         monkeypatch.setattr(GPT, "device", torch.device(kind))
         assert trainer_module.room(model) == math.inf
+
+
+def test_evaluation_takes_the_form_that_the_model_is_set_to(model: GPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    for name in ("token_nll", "token_nll_fast"):
+        form = getattr(trainer_module, name)
+        monkeypatch.setattr(
+            trainer_module, name, lambda *given, form=form, name=name: taken.append(name) or form(*given)
+        )
+    supervised_token_nll(model, collate(ragged_examples(2), CPU))
+    assert taken == ["token_nll" if model.is_explicit else "token_nll_fast"]

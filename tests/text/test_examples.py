@@ -223,3 +223,10 @@ def test_the_only_answer_that_is_trained_on_is_cut_rather_than_dropped() -> None
     assert encoded.examples[0].ids == DOCUMENTS.encode(row.messages)[0][:5]
     assert encoded.examples[0].supervised == [False, False, False, True, True]
     assert str(encoded) == "0 oldest turns dropped, 1 responses cut at the end"
+
+
+def test_answers_of_weight_0_at_the_end_stay_as_long_as_they_fit() -> None:
+    row = weighted(1, 0)
+    ids, _ = DOCUMENTS.encode(row.messages)
+    assert encode_within([row], DOCUMENTS, len(ids)).examples[0].ids == ids
+    assert len(encode_within([row], DOCUMENTS, len(ids) - 1).examples[0].ids) < len(ids) - 1
