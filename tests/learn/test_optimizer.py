@@ -187,3 +187,17 @@ def test_the_defaults_are_torchs(ours: type, theirs: type) -> None:
     assert set(shared) >= {"lr", "betas", "eps"}
     assert given["explicit"].default is True
     assert {name: given[name].default for name in shared} == {name: wanted[name].default for name in shared}
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+@pytest.mark.parametrize("bias_correction", [True, False])
+def test_the_kernel_runs_where_it_is_asked_for_and_has_the_form(
+    explicit: bool, bias_correction: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    monkeypatch.setattr("minigpt.learn.optimizer.adam_fast", lambda *given: taken.append("kernel"))
+    parameter = nn.Parameter(torch.ones(2))
+    parameter.grad = torch.ones(2)
+    Adam([parameter], bias_correction=bias_correction, explicit=explicit).step()
+    assert taken == ["kernel"] * (not explicit and bias_correction)
+    assert torch.equal(parameter.detach(), torch.ones(2)) == bool(taken)
