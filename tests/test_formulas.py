@@ -32,8 +32,13 @@ HOMES = {
     "measure/accuracy.py": ["14.2"],
     "measure/ratings.py": ["14.3"],
     "measure/gradients.py": ["13.2"],
+    "preference/bradley_terry.py": ["15.3"],
+    "preference/dpo.py": ["15.4"],
+    "preference/likelihood.py": ["15.5"],
+    "preference/optimum.py": ["15.8"],
+    "preference/policy.py": ["15.1", "15.2", "15.6", "15.7"],
 }
-# Lessons 15 and 16 are to come.
+# Lesson 16 is to come.
 
 
 def marks() -> dict[str, list[str]]:

@@ -1,7 +1,6 @@
 """Generate tokens one at a time with a key-value cache. Read with lesson 07."""
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from minigpt.errors import UserError
 from minigpt.model.cache import Cache
-from minigpt.model.gpt import GPT
+from minigpt.model.gpt import GPT, evaluating
 from minigpt.sample.prompt import as_ids, as_stops, whole
 from minigpt.sample.sampling import Sampling, sample
 
@@ -48,7 +47,7 @@ def stream(
     [prompt], cache, generator = _prepare(model, [ids], max_new_tokens, seed)
     stop = as_stops(stop)
     read = torch.tensor([prompt], device=model.device)
-    with _evaluating(model):
+    with evaluating(model):
         for _ in range(_most_new(model, prompt, max_new_tokens)):
             logits = next_logits(model, read, cache, [read.shape[1]])
             read = sample(logits, sampling, generator).unsqueeze(1)
@@ -79,8 +78,23 @@ def generate_batch(
     seed: int | None = None,
 ) -> list[list[int]]:
     """`generate` for prompts of any lengths at once; greedily, each gets the same tokens as it would alone."""
-    new: list[list[int]] = [[] for _ in prompts]
-    for drawn in _decode(model, prompts, max_new_tokens, sampling, stop, seed):
+    drawn = draw_batch(model, prompts, max_new_tokens, sampling, stop, seed)
+    return [ids[:-1] if ids and ids[-1] in as_stops(stop) else ids for ids in drawn]
+
+
+def draw_batch(
+    model: GPT,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop: Collection[int] = (),
+    seed: int | None = None,
+    copies: int = 1,
+) -> list[list[int]]:
+    """What `generate_batch` returns, with the token in `stop` at its end exactly if one was drawn. `copies` texts
+    continue each prompt, prompt after prompt; it is read once for all of them."""
+    new: list[list[int]] = [[] for _ in range(len(prompts) * copies)]
+    for drawn in _decode(model, prompts, max_new_tokens, sampling, stop, seed, copies):
         for i, token in drawn.items():
             new[i].append(token)
     return new
@@ -100,8 +114,9 @@ def _decode(
     sampling: Sampling,
     stop: Collection[int],
     seed: int | None,
+    copies: int = 1,
 ) -> Iterator[dict[int, int]]:
-    """Yields {prompt index: token} for the prompts still active, one decoding step at a time."""
+    """Yields {index of the text: token}, one decoding step at a time; a text is over after a token in `stop`."""
     prompts, cache, generator = _prepare(model, prompts, max_new_tokens, seed)
     stop = as_stops(stop)
     lengths = [len(prompt) for prompt in prompts]
@@ -110,13 +125,17 @@ def _decode(
     if not active:
         return
     read = torch.tensor([prompt + [0] * (max(lengths) - len(prompt)) for prompt in prompts], device=model.device)
-    with _evaluating(model):
+    with evaluating(model):
         logits = next_logits(model, read, cache, lengths)
         cache.trim(lengths)
+        if copies > 1:
+            rows = [row for row in range(len(prompts)) for _ in range(copies)]
+            cache.select_rows(rows)
+            logits, left, active = logits[rows], [left[row] for row in rows], [*range(len(rows))]
         while True:
             drawn = sample(logits, sampling, generator)
             new = dict(zip(active, drawn.tolist(), strict=True))
-            yield {i: token for i, token in new.items() if token not in stop}
+            yield new
             for i in active:
                 left[i] -= 1
             rows = [row for row, i in enumerate(active) if left[i] and new[i] not in stop]
@@ -155,14 +174,3 @@ def _prepare(
 def _most_new(model: GPT, prompt: list[int], max_new_tokens: int) -> int:
     """How many tokens may follow a prompt: the one after the context's last position is sampled but never read."""
     return min(max_new_tokens, model.config.n_ctx - len(prompt) + 1)
-
-
-@contextmanager
-def _evaluating(model: GPT) -> Iterator[None]:
-    """Turn dropout off inside this context."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
