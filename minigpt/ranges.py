@@ -47,6 +47,10 @@ LeastLearningRate = Annotated[float, Range(0, 1e30)]
 Clip = Annotated[float, Range(1e-8, 1e30)]
 WeightDecay = Annotated[float, Range(0, 10**6)]
 BelowOne = Annotated[float, Range(0, 1, without_high=True)]  # a share, or a decay rate
+BelowHalf = Annotated[float, Range(0, 0.5, without_high=True)]  # a share of wrong labels
+Beta = Annotated[float, Range(1e-6, 10**6, or_zero=True)]
+Weight = Annotated[float, Range(0, 10**6)]
+Value = Annotated[float, Range(-(10**9), 10**9)]  # of an answer
 Temperature = Annotated[float, Range(1e-6, 10**6, or_zero=True)]
 TopP = Annotated[float, Range(0, 1, without_low=True)]
 Seed = Annotated[int, Range(0, 2**63 - 1)]  # torch takes no more, numpy nothing below 0

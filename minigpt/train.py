@@ -4,7 +4,6 @@ That is the diagram of documents A 5 and D 5; `main` is it, read from top to bot
 """
 
 import torch
-from tqdm import tqdm
 
 from minigpt import __version__, command
 from minigpt.cli.layout import say
@@ -14,7 +13,9 @@ from minigpt.pretrained.folder import write_config
 from minigpt.run.best import Best, write_model
 from minigpt.run.defaults import with_defaults, with_device
 from minigpt.run.device import place
+from minigpt.run.folder import run_name
 from minigpt.run.log import check_log, open_log
+from minigpt.run.loop import take_steps
 from minigpt.run.options import Options, check, recipe, saved_options
 from minigpt.run.report import Report
 from minigpt.run.samples import samples_of
@@ -39,7 +40,7 @@ def main(options: Options) -> None:
         splits = data.encode(template, t_max, options.supervise)
         options = with_defaults(options, len(splits.train), t_max, tokenizer, template.name)
         trainer = Trainer(model, splits.train, recipe(options))
-        session.start(options, trainer, data)
+        session.start(options, trainer, data, run_name(options.data[0], model_name(options)))
         write_config(session.folder / "model", model.config)  # so that the last checkpoint can be used as a model
         save_template(session.folder / "model", template)
         say(f"{summary(options, model, splits)}\nrun     {session.folder}")
@@ -48,26 +49,14 @@ def main(options: Options) -> None:
             report.metrics.observe(open_log(options.log, session.folder))
         report.before_training()
         best = Best(session.folder, options, model, template)
-        with tqdm(total=options.steps, initial=trainer.step, unit="step") as bar:
-            evaluate_if_due(report, best)  # an interrupted run, when resumed, may owe it
-            while session.running and not best.is_over:
-                step = trainer.train_step()  # rows -> GPT-2 -> loss -> gradients -> Adam -> parameters
-                report.step(step, bar)
-                evaluate_if_due(report, best)
-                if trainer.step % options.checkpoint_every == 0 or trainer.step == options.steps or best.is_over:
-                    session.save()
-        session.end()
+        take_steps(session, report, best)  # rows -> GPT-2 -> loss -> gradients -> Adam -> parameters
         write_model(session.folder / "model", model, template)
         report.after_training()
         best.after_training(trainer.step)
 
 
-def evaluate_if_due(report: Report, best: Best) -> None:
-    """Evaluate after this step, and show the samples midway, unless that was done before the run was interrupted."""
-    step = report.trainer.step
-    if step and best.is_due(step) and step not in best.losses:
-        tqdm.write(f"step {step}: held-out loss {best.consider(step, report.evaluate()):.3f}")
-    report.show_midway()
+def model_name(options: Options) -> str:
+    return options.size if options.init == "scratch" else options.init
 
 
 def summary(options: Options, model: GPT, splits: Splits) -> str:

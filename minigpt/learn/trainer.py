@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -51,7 +51,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class StepReport:
-    """Metrics of one optimizer step; `loss` is the mean over its supervised tokens, `grad_norm` is before clipping."""
+    """Metrics of one optimizer step; `loss` is the mean over its supervised tokens, `grad_norm` is before clipping.
+
+    `figures` are what another objective than the NLL also measures.
+    """
 
     step: int
     loss: float
@@ -61,6 +64,7 @@ class StepReport:
     tokens: int
     pretraining: bool
     seconds: float
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 class NotFinite(UserError):
@@ -111,8 +115,12 @@ class Trainer:
     """The model, its optimizer and the current step; `train_step` takes the next one.
 
     `train_step` is `rows` -> `gradients` (of the loss), then `update` (clip -> check -> step), which does not depend on
-    the loss: another objective needs only another `gradients`.
+    the loss: another objective needs only another `gradients`, as preference/pair_trainers.py shows.
     """
+
+    dropout = True  # whether the config's dropout is applied in training
+    rows_each = 1  # rows of tokens in an element of `examples`
+    frozen_bytes = 0  # of other models that are read and not trained
 
     def __init__(self, model: GPT, examples: Sequence[Example], recipe: Recipe) -> None:
         if model.device.type == "cpu":
@@ -122,18 +130,19 @@ class Trainer:
         groups = decay_groups(model, recipe.weight_decay)
         self.optimizer = AdamW(groups, lr=recipe.lr, betas=recipe.betas, explicit=model.is_explicit)
         self.step = 0
+        self.figures: dict[str, float] = {}  # of this step, other than the loss
 
     def train_step(self) -> StepReport:
         """One optimizer step over `batch_size` rows."""
         start = time.perf_counter()
-        self.model.train()
+        self.model.train(self.dropout)
         self.step += 1
         rows = self.rows()
         loss, supervised = self.gradients(rows)
         lr, grad_norm = self.update(loss, [row.source for row in rows])
-        tokens = sum(map(used_length, rows))
+        tokens = self.tokens(rows)
         seconds = time.perf_counter() - start
-        return StepReport(self.step, loss, lr, grad_norm, supervised, tokens, self.pretraining, seconds)
+        return StepReport(self.step, loss, lr, grad_norm, supervised, tokens, self.pretraining, seconds, self.figures)
 
     @property
     def pretraining(self) -> bool:
@@ -143,6 +152,14 @@ class Trainer:
         """The rows of this step, a function of the step and the seed alone."""
         source = self.pretrain_examples if self.pretraining else self.examples
         return [source[i] for i in step_rows(self.step, self.recipe.batch_size, len(source), self.recipe.seed)]
+
+    def tokens(self, rows: Sequence[Example]) -> int:
+        """How many tokens the model reads to learn from these rows."""
+        return sum(map(used_length, rows))
+
+    def longest(self) -> list[Example]:
+        """All rows that may be in memory together, for an estimate of what they need."""
+        return self.pretrain_examples or self.examples
 
     def gradients(self, rows: Sequence[Example]) -> tuple[float, int]:
         """Leave the loss's gradient in the parameters; return the mean over the supervised tokens, and their number.

@@ -1,5 +1,6 @@
 """Open the files that hold a model's tensors, also those that other programs write. Read with lesson 06."""
 
+import contextlib
 import json
 import pickle
 import re
@@ -13,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from minigpt.errors import UserError, warn
-from minigpt.reading import refuse_mistaken
+from minigpt.reading import read_object, refuse_mistaken
 
 # The files that may hold the tensors, in the order of search. A pickle is read as tensors only, never executed.
 FILES = (
@@ -55,8 +56,13 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max((run / "checkpoint").glob("step-*.pt"), default=None) if (run / "options.json").exists() else None
 
 
-def resume_command(run: Path) -> str:
-    return f"python -m minigpt.train --resume --run {shlex.quote(str(run))}"
+def resume_command(run: Path, *more: str) -> str:
+    """The command that resumes this run, quoted for the shell; its options.json says which one it is."""
+    command = "train"
+    with contextlib.suppress(UserError):
+        command = read_object(run / "options.json").get("command", command)
+    folder = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
+    return shlex.join(["python", "-m", f"minigpt.{command}", "--resume", "--run", folder, *more])
 
 
 def open_tensors(folder: Path) -> tuple[Path, Found]:

@@ -10,7 +10,7 @@ from minigpt.run.identity import NAMING, check_same
 from minigpt.run.options import SHAPE, Options
 
 # What cannot change within a run: its rows, its tokens, the shape of its model; what NAMING names is compared by bytes.
-FIXED = ("size", *SHAPE, "skip_bad", "template", "max_length", "seed")
+FIXED = ("method", "size", *SHAPE, "skip_bad", "template", "max_length", "seed")
 # Options that affect logging and storage only.
 FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows", "keep_best", "patience", "log")
 # Options that affect rounding only.
@@ -32,13 +32,15 @@ class Changes:
     derived: Sequence[str] = ()
 
     @classmethod
-    def between(cls, earlier: dict, now: dict, repeating: bool, derived: Sequence[str] = ()) -> "Changes":
+    def between(
+        cls, earlier: dict, now: dict, repeating: bool, derived: Sequence[str] = (), options: type = Options
+    ) -> "Changes":
         """Compare the options that have a value; UserError for a change to what the run computes that is not allowed.
 
-        `derived` names those of `now` that were left out and follow from others.
+        `derived` names those of `now` that were left out and follow from others; `options` is the command's dataclass.
         """
         now = json.loads(json.dumps(now, default=str))  # as options.json writes it
-        earlier = {field.name: field.default for field in fields(Options)} | earlier  # an earlier version had fewer
+        earlier = {field.name: field.default for field in fields(options)} | earlier  # an earlier version had fewer
         earlier = json.loads(json.dumps(earlier, default=str))
         found = {
             name: (earlier.get(name), value)

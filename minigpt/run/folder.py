@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import tempfile
 from dataclasses import dataclass
 from itertools import count
@@ -30,9 +29,11 @@ def _text_of_texts(value: object) -> bool:
 
 # What is read from options.json other than as a command line's arguments, which are checked as such.
 SHAPES = {
-    **dict.fromkeys(("sha256", "init_sha256", "tokenizer_sha256"), _text_of_texts),
+    **dict.fromkeys(("sha256", "init_sha256", "tokenizer_sha256", "reward_sha256"), _text_of_texts),
     **dict.fromkeys(("data", "derived"), _texts),
-    **dict.fromkeys(("valid", "init", "tokenizer"), lambda value: value is None or isinstance(value, str)),
+    **dict.fromkeys(
+        ("valid", "init", "tokenizer", "reward", "command"), lambda value: value is None or isinstance(value, str)
+    ),
     "changes": lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value),
 }
 
@@ -94,12 +95,6 @@ def _stem(name: str) -> str:
         path = path.parent
     stem = (path.name or path.resolve().name).lstrip(".").split(".")[0]
     return re.sub(r"[^\w-]+", "-", stem).strip("-_")[:LONGEST_STEM].rstrip("-_") or "data"
-
-
-def resume_command(run: Path, *more: str) -> str:
-    """The command that resumes this run, quoted for the shell."""
-    folder = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
-    return shlex.join(["python", "-m", "minigpt.train", "--resume", "--run", folder, *more])
 
 
 def write_options(folder: Path, values: dict) -> None:

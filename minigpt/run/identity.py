@@ -1,40 +1,61 @@
 """What a run is made from: data, initial weights, tokenizer. They are known by their bytes, wherever they lie."""
 
 import os
+import re
 from pathlib import Path
 
 from minigpt.errors import UserError
 from minigpt.pretrained.folder import model_folder, weights_sha256
 from minigpt.pretrained.official import TENSORS
 from minigpt.reading import sha256
-from minigpt.run.options import Options
 from minigpt.text.records import is_from_hub
 
-NAMING = ("data", "valid", "init", "tokenizer")  # options that name files: other names for the same bytes are the same
+NAMING = (
+    "data",
+    "valid",
+    "init",
+    "tokenizer",
+    "reward",
+)  # options that name files: other names for the same bytes are the same
 VOCABULARY = ("added_tokens.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "vocab.json")
 Files = list[tuple[str, str]]  # names with their SHA-256
 
 
-def check_present(options: Options) -> None:
+def check_present(options: object) -> None:
     """UserError for a file that is no longer where an earlier run found it, before anything is read."""
-    names = [("data", name) for name in options.data if name != "builtin"] + [("valid", options.valid)]
-    names += [(option, name) for option in ("init", "tokenizer") if (name := getattr(options, option)) not in TENSORS]
+    names = [("data", name) for name in options.data if name not in ("builtin", "builtin-pairs")]
+    names.append(("valid", options.valid))
+    others = [(option, getattr(options, option, None)) for option in ("init", "tokenizer", "reward")]
+    names += [(option, name) for option, name in others if name not in TENSORS]
     for option, name in names:
-        if name not in (None, "scratch", "bytes") and not is_from_hub(name) and not os.path.exists(name):
+        if name and option == "reward":
+            name = file_of(name)
+        if name not in (None, "scratch", "bytes", "exact") and not is_from_hub(name) and not os.path.exists(name):
             raise UserError(
                 f"{name} is not where the run found it. If it was moved, add --{option} with its new path; the same "
                 "bytes are accepted under any name."
             )
 
 
-def checksums(options: Options, data: dict[str, str]) -> dict[str, dict[str, str]]:
-    """What options.json holds of the files of --data and --valid, of --init and of --tokenizer: their SHA-256."""
-    tokenizer = {str(options.tokenizer): str(options.tokenizer)}
-    if options.tokenizer not in ("bytes", *TENSORS):
-        files = [path for name in VOCABULARY if (path := model_folder(options.tokenizer) / name).is_file()]
+def checksums(options: object, data: dict[str, str]) -> dict[str, dict[str, str]]:
+    """What options.json holds of the files of --data, --valid, --init, --tokenizer and --reward: their SHA-256."""
+    name = getattr(options, "tokenizer", options.init)
+    tokenizer = {str(name): str(name)}
+    if name not in ("bytes", *TENSORS):
+        files = [path for file in VOCABULARY if (path := model_folder(name) / file).is_file()]
         tokenizer = {str(path): sha256(path) for path in files} or {"bytes": "bytes"}
     weights = {} if options.init == "scratch" else weights_sha256(options.init)
-    return {"sha256": data, "init_sha256": weights, "tokenizer_sha256": tokenizer}
+    found = {"sha256": data, "init_sha256": weights, "tokenizer_sha256": tokenizer}
+    reward = getattr(options, "reward", None)
+    if reward not in (None, "exact"):
+        path = file_of(reward)
+        found["reward_sha256"] = {path: sha256(Path(path))} if os.path.isfile(path) else weights_sha256(path)
+    return found
+
+
+def file_of(reward: str) -> str:
+    """The file of FILE.py:NAME, or the folder of a reward model."""
+    return reward.rpartition(":")[0] if re.search(r"\.py:\w+\Z", reward) else reward
 
 
 def check_same(earlier: dict, now: dict) -> None:
@@ -68,6 +89,7 @@ def _files(record: dict) -> dict[str, Files]:
         "valid": [(valid, known.get(valid, ""))] if valid else [],
         "init": sorted(record.get("init_sha256", {}).items(), key=lambda file: Path(file[0]).name),
         "tokenizer": list(record.get("tokenizer_sha256", {name: name}).items()),
+        "reward": sorted(record.get("reward_sha256", {}).items(), key=lambda file: Path(file[0]).name),
     }
 
 

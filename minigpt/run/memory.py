@@ -15,13 +15,15 @@ ADVICE = "To need less, use --micro-batch-size 1, a smaller --max-length, a smal
 
 
 def estimate(trainer: Trainer) -> int:
-    """Estimated bytes: weights, gradients, moments, and the activations of a micro-batch of the longest rows."""
-    config, rows = trainer.model.config, trainer.pretrain_examples or trainer.examples
+    """Estimated bytes: weights, gradients, moments, frozen models, and the activations of a micro-batch of the longest
+    rows."""
+    config, rows = trainer.model.config, trainer.longest()
     longest = max(map(used_length, rows))
-    most = min(trainer.recipe.micro_batch_size, len(rows), max(1, int(min(room(trainer.model), 2**60) // longest)))
+    at_once = trainer.rows_each * max(1, int(min(room(trainer.model), 2**60) // (trainer.rows_each * longest)))
+    most = min(trainer.rows_each * trainer.recipe.micro_batch_size, len(rows), at_once)
     supervised = sum(sorted(sum(row.supervised) for row in rows)[-most:])
     activations = activation_bytes(config, most, longest, supervised, trainer.model.is_explicit)
-    return training_bytes(config) + activations
+    return training_bytes(config) + trainer.frozen_bytes + activations
 
 
 def device_bytes(device: torch.device) -> int | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe
@@ -32,6 +32,8 @@ SHAPE = ("n_layer", "n_head", "n_embd", "n_ctx")  # of a model from scratch, eac
 class Options:
     """Train a GPT-2 to follow instructions, or on plain text. Without options: `tiny`, from random weights, on the
     built-in conversations."""
+
+    command: ClassVar[str] = "train"
 
     init: str = "scratch"
     """Initial weights: scratch (random), a model's folder, or an official size to fine-tune."""
@@ -132,6 +134,8 @@ def saved_options(options: Options) -> list[str]:
     if not folder:
         return []
     values = read_options(folder)
+    if (command := values.get("command", "train")) != options.command:
+        raise UserError(f"{folder} is a run of python -m minigpt.{command}; continue or repeat it with that command.")
     if missing := [name for name in ("data", "init", "seed", "steps") if values.get(name) is None]:
         raise UserError(f"{folder / 'options.json'} does not hold a run's options: {missing[0]} is missing.")
     left_out = set(values.get("derived", ()))
@@ -141,7 +145,7 @@ def saved_options(options: Options) -> list[str]:
         left_out.add("epochs")
     if options.epochs is not None:
         left_out.add("steps")
-    return as_arguments(Options, {name: value for name, value in values.items() if name not in left_out})
+    return as_arguments(type(options), {name: value for name, value in values.items() if name not in left_out})
 
 
 def as_arguments(options: type, values: dict) -> list[str]:
@@ -170,10 +174,10 @@ def check(options: Options) -> None:
         check_used(options, ["pretrain_steps"], "with --supervise all, which trains on every token throughout")
 
 
-def check_micro_batch(micro_batch_size: int | None, batch_size: int) -> None:
-    """UserError if more conversations were asked for at once than a step has."""
+def check_micro_batch(micro_batch_size: int | None, batch_size: int, rows: str = "conversations") -> None:
+    """UserError if more rows were asked for at once than a step has."""
     if micro_batch_size is not None and micro_batch_size > batch_size:
-        raise UserError(f"--micro-batch-size is {micro_batch_size:,}, and a step has {batch_size:,} conversations.")
+        raise UserError(f"--micro-batch-size is {micro_batch_size:,}, and a step has {batch_size:,} {rows}.")
 
 
 def recipe(options: Options) -> Recipe:

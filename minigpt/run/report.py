@@ -43,6 +43,7 @@ class Report:
         self.folder, self.trainer, self.valid, self.samples = folder, trainer, valid, samples
         self.stopwatch = stopwatch or Stopwatch()
         self.accuracy_before: float | None = None
+        self.evaluated = ""  # the last evaluation, in words
         self.metrics = Metrics(folder / "metrics.jsonl", trainer.step, trainer.recipe.steps)
         self.norms = deque((e["grad_norm"] for e in self.events if "grad_norm" in e), RECENT)
         forget_samples(folder / "samples.md", trainer.step)
@@ -63,9 +64,8 @@ class Report:
 
     def step(self, report: StepReport, bar: tqdm | None = None) -> None:
         """Write one line of metrics.jsonl and update the progress bar. Gradient-norm spikes are printed."""
-        speed = report.tokens / report.seconds
         if bar is not None:
-            bar.set_postfix(loss=f"{report.loss:.3f}", tok_s=f"{speed:,.0f}", refresh=False)
+            bar.set_postfix(loss=f"{report.loss:.3f}", tok_s=f"{report.tokens / report.seconds:,.0f}", refresh=False)
             bar.update()
         usual = median(self.norms) if len(self.norms) >= RECENT // 2 else math.inf
         spike = {"spike": True} if report.grad_norm > SPIKE * usual else {}
@@ -80,15 +80,18 @@ class Report:
             report.step,
             "train",
             loss=report.loss,
-            perplexity=perplexity(report.loss),
             lr=report.lr,
             grad_norm=report.grad_norm,
             supervised_tokens=report.supervised_tokens,
-            tokens_per_second=speed,
+            tokens_per_second=report.tokens / report.seconds,
             seconds=report.seconds,
-            pretraining=report.pretraining,
+            **self.more(report),
             **spike,
         )
+
+    def more(self, report: StepReport) -> dict[str, float]:
+        """What is written of a step beside its loss, rates and times."""
+        return {"perplexity": perplexity(report.loss), "pretraining": report.pretraining}
 
     def evaluate(self, whole: bool = False) -> float:
         """Write the mean loss on held-out rows, all or some of them, to metrics.jsonl; redraw loss.png."""
@@ -105,6 +108,7 @@ class Report:
             seconds=time.perf_counter() - start,
         )
         self.draw()
+        self.evaluated = f"held-out loss {nll / count:.3f}"
         return nll / count
 
     def draw(self) -> None:
@@ -142,27 +146,30 @@ class Report:
         before, accuracy = self.accuracy_before, self.accuracy()
         loss = self.evaluate(whole=True)
         self.show_samples("After training")
-        peak, seconds = peak_memory_bytes(self.trainer.model.device), self.stopwatch.seconds
-        training = sum((event.get("seconds", 0.0) for event in self.events if event["split"] == "train"), start=0.0)
-        result = {
+        figures = {
             "valid_loss": loss,
             "valid_perplexity": perplexity(loss),
             **({} if accuracy is None else as_json(accuracy, before)),
-            "steps": self.trainer.step,
-            "seconds": seconds,
-            "peak_memory_bytes": peak,
         }
+        words = f"Held-out loss {loss:.3f}, perplexity {perplexity(loss):.2f}."
+        if accuracy:
+            at_first = "" if before is None else f" ({before:.1%} before training)"
+            words = f"\nExact match on {len(self.samples)} test conversations{at_first}:\n{accuracy}\n{words}"
+        self.end(figures, words, self.folder / "loss.png")
+
+    def end(self, figures: dict, words: str, picture: Path) -> None:
+        """Write result.json with these figures; print them in words, then the time, the memory and the files."""
+        peak, seconds = peak_memory_bytes(self.trainer.model.device), self.stopwatch.seconds
+        training = sum((event.get("seconds", 0.0) for event in self.events if event["split"] == "train"), start=0.0)
+        result = figures | {"steps": self.trainer.step, "seconds": seconds, "peak_memory_bytes": peak}
         incoming = self.folder / "result.json.new"
         text = json.dumps(json_values(result), indent=2, ensure_ascii=False) + "\n"
         incoming.write_text(text, encoding="utf-8", errors="backslashreplace")  # half a character: JSON's own escape
         incoming.replace(self.folder / "result.json")  # the last file of a run, and complete if it exists
-        if accuracy:
-            at_first = "" if before is None else f" ({before:.1%} before training)"
-            print(f"\nExact match on {len(self.samples)} test conversations{at_first}:\n{accuracy}")
-        print(f"Held-out loss {loss:.3f}, perplexity {perplexity(loss):.2f}.")
+        print(words)
         memory = "" if peak is None else f", {peak / 2**20:,.0f} MiB of peak memory"
         print(f"{self.trainer.step} steps in {duration(seconds)}, {duration(training)} of it training{memory}.")
-        print(f"Plot {self.folder / 'loss.png'}, model {self.folder / 'model'}.")
+        print(f"Plot {picture}, model {self.folder / 'model'}.")
 
     @property
     def dtype(self) -> str:

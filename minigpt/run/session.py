@@ -10,6 +10,7 @@ from minigpt import __version__
 from minigpt.cli.layout import say
 from minigpt.errors import UserError
 from minigpt.learn.trainer import NotFinite, Trainer
+from minigpt.pretrained.tensor_files import resume_command
 from minigpt.run.best import check_not_over
 from minigpt.run.changes import Changes
 from minigpt.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
@@ -20,14 +21,13 @@ from minigpt.run.folder import (
     check_free,
     new_folder,
     read_options,
-    resume_command,
-    run_name,
     write_options,
 )  # fmt: skip
 from minigpt.run.identity import check_present, checksums
 from minigpt.run.interruption import Interrupted, Interruption
 from minigpt.run.memory import check_memory, out_of_memory
 from minigpt.run.options import Options
+from minigpt.run.prefer_options import PreferOptions
 from minigpt.run.stopwatch import Stopwatch
 from minigpt.text.corpus import PlainText
 from minigpt.text.splits import Data, write_bad_rows
@@ -39,13 +39,13 @@ class Session:
     As a context manager it holds the folder's lock; a resumed run takes it before anything is read.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options | PreferOptions) -> None:
         """UserError for changed options that a resumed or repeated run does not allow."""
         earlier = options.run if options.resume else options.repeat
         self.given, self.earlier, self.changes = options, read_options(earlier) if earlier else None, None
         if earlier:
             chosen = {name: value for name, value in asdict(options).items() if value != "auto"}
-            Changes.between(self.earlier, chosen, repeating=not options.resume)
+            Changes.between(self.earlier, chosen, not options.resume, options=type(options))
             check_present(options)
         if options.run and not options.resume:
             check_free(options.run)
@@ -59,24 +59,26 @@ class Session:
             self._stack.enter_context(Lock(self.folder))
         return self
 
-    def start(self, options: Options, trainer: Trainer, data: Data | PlainText) -> None:
+    def start(self, options: Options | PreferOptions, trainer: Trainer, data: Data | PlainText, name: str) -> None:
         """Create the folder, or restore the trainer of a resumed run; from here on a signal ends it after its step.
 
-        UserError if it does not fit into memory, if its data or initial weights have changed, or if it is finished.
+        Without --run it is the next free number under runs/ after `name`. UserError if it does not fit into memory, if
+        its data or initial weights have changed, or if it is finished.
         """
         check_memory(trainer)
         left_out = derived(self.given, options)
         record = asdict(options) | {"derived": left_out, "version": __version__, "torch": torch.__version__}
+        record["command"] = options.command
         record |= checksums(options, data.files)
         if self.earlier:
-            self.changes = Changes.between(self.earlier, asdict(options), not options.resume, left_out)
+            now, repeating = asdict(options), not options.resume
+            self.changes = Changes.between(self.earlier, now, repeating, left_out, type(options))
             self.changes.check_files(record)
         self.options, self.trainer = options, trainer
         if self.resuming:
             self._resume(record)
         else:
-            model = options.size if options.init == "scratch" else options.init
-            self.folder = new_folder(options.run, run_name(options.data[0], model))
+            self.folder = new_folder(options.run, name)
             self._stack.enter_context(Lock(self.folder))
             write_options(self.folder, record | {"run": self.folder})
             write_bad_rows(self.folder / "bad_rows.jsonl", data.bad)

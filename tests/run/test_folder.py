@@ -11,7 +11,8 @@ import pytest
 
 from minigpt.errors import UserError
 from minigpt.run import folder as folder_module
-from minigpt.run.folder import Lock, new_folder, read_options, resume_command, run_name, write_options
+from minigpt.pretrained.tensor_files import resume_command
+from minigpt.run.folder import Lock, new_folder, read_options, run_name, write_options
 
 
 def test_runs_are_numbered_from_one_and_a_gap_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
