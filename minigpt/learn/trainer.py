@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from minigpt.errors import UserError
 from minigpt.learn.batches import Batch, collate, split_by_length, step_rows, used_length
@@ -25,6 +25,13 @@ OVERHEAD = {"cpu": 128, "cuda": 8192, "mps": 8192}
 # Of a micro-batch, tokens times L times C. More than some 500 tokens at 124M make no product faster on a CPU, and what
 # they leave in memory for the backward pass would be its peak; a GPU gets as many rows as --micro-batch-size allows.
 ROOM = {"cpu": 5 * 2**20, "cuda": math.inf, "mps": math.inf}
+
+
+@runtime_checkable
+class Row(Protocol):
+    """What a step learns from: an `Example`, and for other objectives a pair of them, or a prompt."""
+
+    source: str
 
 
 @dataclass(frozen=True)
@@ -97,12 +104,12 @@ def supervised_nll(model: GPT, batch: Batch) -> Float[Tensor, ""]:
     return sequence_nll(model(batch.ids, at=R), batch.targets[R])  # eq 13.1
 
 
-def room(model: GPT) -> float:
+def room(model: nn.Module) -> float:
     """The most tokens of a micro-batch of several rows on the model's device."""
     return ROOM[model.device.type] / (model.config.n_layer * model.config.n_embd)
 
 
-def precision(model: GPT, dtype: str) -> torch.autocast:
+def precision(model: nn.Module, dtype: str) -> torch.autocast:
     """Under bfloat16, matrix products are in bfloat16; weights, gradients, moments, LayerNorm and loss stay float32.
 
     Each layer's weight is cast once per context, so one step enters it once for all of its micro-batches; the
@@ -122,7 +129,7 @@ class Trainer:
     rows_each = 1  # rows of tokens in an element of `examples`
     frozen_bytes = 0  # of other models that are read and not trained
 
-    def __init__(self, model: GPT, examples: Sequence[Example], recipe: Recipe) -> None:
+    def __init__(self, model: nn.Module, examples: Sequence[Row], recipe: Recipe) -> None:
         if model.device.type == "cpu":
             warn_if_too_late()
         self.model, self.examples, self.recipe = model, examples, recipe
@@ -148,7 +155,7 @@ class Trainer:
     def pretraining(self) -> bool:
         return self.step <= self.recipe.pretrain_steps
 
-    def rows(self) -> list[Example]:
+    def rows(self) -> list[Row]:
         """The rows of this step, a function of the step and the seed alone."""
         source = self.pretrain_examples if self.pretraining else self.examples
         return [source[i] for i in step_rows(self.step, self.recipe.batch_size, len(source), self.recipe.seed)]

@@ -80,7 +80,7 @@ class PairTrainer(Trainer):
 
     def gradients(self, rows: Sequence[PairRows]) -> tuple[float, int]:
         n, tokens = len(rows), sum(sum(pair.chosen.supervised) for pair in rows)
-        found: list[Float[Tensor, "4 B"]] = []
+        found = []  # of each pair the loss, the margin, and both scores
         added = torch.zeros((), device=self.model.device)
         with precision(self.model, self.recipe.dtype):
             for pairs in self.micro_batches(rows):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from minigpt.errors import UserError
-from minigpt.run import folder as folder_module
 from minigpt.pretrained.tensor_files import resume_command
+from minigpt.run import folder as folder_module
 from minigpt.run.folder import Lock, new_folder, read_options, run_name, write_options
 
 
