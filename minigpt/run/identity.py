@@ -8,7 +8,7 @@ from minigpt.pretrained.folder import model_folder, weights_sha256
 from minigpt.pretrained.official import TENSORS
 from minigpt.reading import sha256
 from minigpt.run.options import Options
-from minigpt.text.records import is_from_hub
+from minigpt.text.records import BUILTIN_NAMES, is_from_hub
 
 NAMING = ("data", "valid", "init", "tokenizer")  # options that name files: other names for the same bytes are the same
 VOCABULARY = ("added_tokens.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "vocab.json")
@@ -17,7 +17,7 @@ Files = list[tuple[str, str]]  # names with their SHA-256
 
 def check_present(options: Options) -> None:
     """UserError for a file that is no longer where an earlier run found it, before anything is read."""
-    names = [("data", name) for name in options.data if name != "builtin"] + [("valid", options.valid)]
+    names = [("data", name) for name in options.data if name not in BUILTIN_NAMES] + [("valid", options.valid)]
     names += [(option, name) for option in ("init", "tokenizer") if (name := getattr(options, option)) not in TENSORS]
     for option, name in names:
         if name not in (None, "scratch", "bytes") and not is_from_hub(name) and not os.path.exists(name):
