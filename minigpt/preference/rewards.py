@@ -4,7 +4,7 @@ import importlib.util
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,7 @@ class Prompt:
     kind: str = "all"
 
 
+@runtime_checkable
 class Reward(Protocol):
     """r(x, y) of each draw; `prompts` has the prompt of each of them."""
 

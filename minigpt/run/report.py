@@ -20,7 +20,7 @@ from minigpt.run.curves import draw, optional
 from minigpt.run.interruption import measuring
 from minigpt.run.memory import peak_memory_bytes
 from minigpt.run.metrics import Metrics, json_values, read_metrics
-from minigpt.run.samples import Answers, Continuations
+from minigpt.run.samples import Samples
 from minigpt.run.stopwatch import Stopwatch, duration
 from minigpt.text.examples import Example
 
@@ -37,7 +37,7 @@ class Report:
         folder: Path,
         trainer: Trainer,
         valid: Sequence[Example],
-        samples: Answers | Continuations,
+        samples: Samples,
         stopwatch: Stopwatch | None = None,
     ) -> None:
         self.folder, self.trainer, self.valid, self.samples = folder, trainer, valid, samples

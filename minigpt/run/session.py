@@ -26,11 +26,13 @@ from minigpt.run.folder import (
 from minigpt.run.identity import check_present, checksums
 from minigpt.run.interruption import Interrupted, Interruption
 from minigpt.run.memory import check_memory, out_of_memory
-from minigpt.run.options import Options
-from minigpt.run.prefer_options import PreferOptions
+from minigpt.run.prefer_options import AnyOptions
 from minigpt.run.stopwatch import Stopwatch
 from minigpt.text.corpus import PlainText
+from minigpt.text.pair_splits import PreferenceData
 from minigpt.text.splits import Data, write_bad_rows
+
+AnyData = Data | PlainText | PreferenceData
 
 
 class Session:
@@ -39,7 +41,7 @@ class Session:
     As a context manager it holds the folder's lock; a resumed run takes it before anything is read.
     """
 
-    def __init__(self, options: Options | PreferOptions) -> None:
+    def __init__(self, options: AnyOptions) -> None:
         """UserError for changed options that a resumed or repeated run does not allow."""
         earlier = options.run if options.resume else options.repeat
         self.given, self.earlier, self.changes = options, read_options(earlier) if earlier else None, None
@@ -59,7 +61,7 @@ class Session:
             self._stack.enter_context(Lock(self.folder))
         return self
 
-    def start(self, options: Options | PreferOptions, trainer: Trainer, data: Data | PlainText, name: str) -> None:
+    def start(self, options: AnyOptions, trainer: Trainer, data: AnyData, name: str) -> None:
         """Create the folder, or restore the trainer of a resumed run; from here on a signal ends it after its step.
 
         Without --run it is the next free number under runs/ after `name`. UserError if it does not fit into memory, if
