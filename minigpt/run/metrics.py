@@ -96,5 +96,5 @@ def json_values(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def number_of(value: float | None) -> float:
+def number_of(value: float | int | None) -> float:
     return math.nan if value is None else float(value)

@@ -43,7 +43,7 @@ def draw_pairs(runs: Sequence[Path], out: Path, log_y: bool | None = None) -> No
     kinds = [kind for kind in UNITS if any(f"chosen_{kind}" in event for events in histories for event in events)]
     panels = 3 if len(kinds) == 1 else 2
     with picture(out, 4.35 * panels, 4.0 if len(runs) == 1 else 4.4) as figure:
-        axes = figure.subplots(1, panels)
+        axes = [*figure.subplots(1, panels)]
         shown = [math.log(2), *draw_over_steps(axes[0], histories, "loss")]
         scale_losses(axes[0], shown, log_y)
         axes[0].set_ylabel("loss (nats a pair)")
