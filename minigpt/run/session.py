@@ -14,7 +14,6 @@ from minigpt.pretrained.tensor_files import resume_command
 from minigpt.run.best import check_not_over
 from minigpt.run.changes import Changes
 from minigpt.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from minigpt.run.curves import draw, optional
 from minigpt.run.defaults import derived
 from minigpt.run.folder import (
     Lock,
@@ -26,6 +25,7 @@ from minigpt.run.folder import (
 from minigpt.run.identity import check_present, checksums
 from minigpt.run.interruption import Interrupted, Interruption
 from minigpt.run.memory import check_memory, out_of_memory
+from minigpt.run.plots import draw_run
 from minigpt.run.prefer_options import AnyOptions
 from minigpt.run.stopwatch import Stopwatch
 from minigpt.text.corpus import PlainText
@@ -119,13 +119,9 @@ class Session:
 
     def _stop(self) -> None:
         self.save()
-        self._draw()
+        draw_run(self.folder)
         print(f"Stopped after step {self.trainer.step}. To continue: {resume_command(self.folder)}")
         raise SystemExit(128 + self._interruption.signal)
-
-    def _draw(self) -> None:
-        with optional(self.folder / "loss.png"):
-            draw([self.folder], self.folder / "loss.png")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -138,7 +134,7 @@ class Session:
             if isinstance(error, Interrupted):
                 self._stop()
             if isinstance(error, NotFinite):
-                self._draw()
+                draw_run(self.folder)
                 kept = [path.name for path in checkpoints(self.folder / "checkpoint")]
                 lower = resume_command(self.folder, "--lr", f"{self.options.lr / 3:.1g}")
                 raise UserError(
