@@ -59,6 +59,8 @@ FORMATS: dict[tuple[str, ...], Read] = {
     ("conversation",): _list_of_messages("conversation"),
 }
 ANSWERS = frozenset(keys[-1] for keys in FORMATS)
+PAIR = ("chosen", "rejected")  # what identifies a pair of answers, see `pair_formats`
+KNOWN = (*FORMATS, PAIR)
 
 
 def read_row(row: object) -> list[Message]:
@@ -75,7 +77,7 @@ def read_row(row: object) -> list[Message]:
         raise UserError("is not a JSON object.")
     keys = _format(row)
     messages, used = FORMATS[keys](row)
-    messages = _with_system(row, messages)
+    messages = with_system(row, messages)
     turns(messages)
     used |= set(SYSTEM)
     others = [key for key, value in row.items() if key not in used and changes_meaning(key, value)]
@@ -113,12 +115,18 @@ def _is_given(value: object) -> bool:
 
 
 def _unknown(row: dict) -> str:
-    found = ", ".join(map(repr, list(row)[:MOST_KEYS])) + f" and {len(row) - MOST_KEYS} more" * (len(row) > MOST_KEYS)
     known = "; ".join(_listed(keys, " and ") for keys in FORMATS)
     hint = ""
-    if "chosen" in row and "rejected" in row:
-        hint = ' These are preferences; to train on the chosen answers, call them "completion".'
-    return f"has the keys {found or 'of an empty object'}; expected are {known}.{hint}"
+    if all(key in row for key in PAIR):
+        hint = (
+            " These are preferences; minigpt.train learns from the chosen answers of a file whose rows all are pairs."
+        )
+    return f"has the keys {keys_in_words(row)}; expected are {known}.{hint}"
+
+
+def keys_in_words(row: dict) -> str:
+    more = f" and {len(row) - MOST_KEYS} more" * (len(row) > MOST_KEYS)
+    return ", ".join(map(repr, list(row)[:MOST_KEYS])) + more or "of an empty object"
 
 
 def _listed(keys: Iterable[str], between: str) -> str:
@@ -152,7 +160,7 @@ def _parts(message: dict) -> list[str]:
     return [message["content"].removesuffix(context).removesuffix(JOINT), context] if context else [message["content"]]
 
 
-def _with_system(row: dict, messages: list[dict]) -> list[dict]:
+def with_system(row: dict, messages: list[dict]) -> list[dict]:
     """These messages after what the system's columns say."""
     for key in SYSTEM:
         if is_blank(row.get(key)):

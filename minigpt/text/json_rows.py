@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minigpt.errors import UserError
 from minigpt.text import json_values
-from minigpt.text.formats import FORMATS
+from minigpt.text.formats import KNOWN
 from minigpt.text.json_values import Decoder, JSONValues, TooLong, too_long
 from minigpt.text.messages import is_message
 
@@ -84,7 +84,7 @@ def _layout(opened: Open) -> tuple[str, str | None]:
 
 def _lists_of_rows(value: object) -> list[str]:
     """The names under which an object that is not a row has lists of objects or of conversations."""
-    if not isinstance(value, dict) or any(all(key in value for key in keys) for keys in FORMATS):
+    if not isinstance(value, dict) or any(all(key in value for key in keys) for keys in KNOWN):
         return []
     return [name for name, part in value.items() if isinstance(part, list) and part and _is_row(part[0])]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from minigpt.errors import UserError
 from minigpt.reading import sha256
 from minigpt.text.files import decompressed, in_utf8, read_rows, refuse_other_formats
-from minigpt.text.formats import FORMATS
+from minigpt.text.formats import KNOWN
 from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
 from minigpt.text.messages import is_message
 from minigpt.text.records import BadRow
@@ -146,7 +146,7 @@ def _kind_of(row: object) -> bool | None:
         return False if row and all(map(is_message, row)) else None
     if not isinstance(row, dict) or row.keys() == LEFT_OUT:
         return None
-    if any(all(row.get(key) is not None for key in keys) for keys in FORMATS):
+    if any(all(row.get(key) is not None for key in keys) for keys in KNOWN):
         return False
     return True if "text" in row and isinstance(row["text"], str | None) else None
 

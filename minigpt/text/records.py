@@ -1,8 +1,9 @@
 """Read conversations from files and hub data sets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from minigpt.errors import UserError
 from minigpt.reading import sha256
@@ -10,11 +11,13 @@ from minigpt.text.columns import is_null
 from minigpt.text.files import read_rows
 from minigpt.text.formats import read_row
 from minigpt.text.hub import PREFIX, hub_sha256, read_hub_rows
+from minigpt.text.json_rows import Row
 from minigpt.text.template import Message, is_supervised
 
 BUILTIN = Path(__file__).parent / "builtin"
-BUILTIN_NAME = "builtin"
+BUILTIN_NAME, BUILTIN_PAIRS = "builtin", "builtin-pairs"
 MOST_SHOWN = 10  # bad rows named in one error
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,19 +63,24 @@ def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = N
     Bad rows are added to `bad` if given; otherwise UserError names the first ten and counts the rest. UserError also
     for a file that cannot be read or has no rows.
     """
-    conversations: list[Conversation] = []
+    return read_all(names, lambda row, source: Conversation(read_row(row), source, kind_of(row)), bad)  # eq 11.1
+
+
+def read_all(names: Iterable[str | Path], read: Callable[[object, str], T], bad: list[BadRow] | None = None) -> list[T]:
+    """What `read` makes of every row and of where it is; a row on which it raises UserError is a bad row, see
+    `read_conversations`."""
+    rows: list[T] = []
     found: list[BadRow] = []
     names = list(names)
     if not names:
         raise UserError("--data needs at least one file.")
     for name in names:
         row = None
-        for row in read_hub_rows(str(name)) if is_from_hub(name) else read_rows(Path(name)):
+        for row in rows_of(name):
             try:
                 if row.error:
                     raise UserError(row.error)
-                messages = read_row(row.value)
-                conversations.append(Conversation(messages, row.source, _kind(row.value)))  # eq 11.1
+                rows.append(read(row.value, row.source))
             except UserError as error:
                 found.append(BadRow(row.source, str(error), row.text))
             except RecursionError:
@@ -83,10 +91,15 @@ def read_conversations(names: Iterable[str | Path], bad: list[BadRow] | None = N
         refuse(found)
     else:
         bad += found
-    return conversations
+    return rows
 
 
-def _kind(row: object) -> str:
+def rows_of(name: str | Path) -> Iterator[Row]:
+    """The rows of a file or a hub data set, as they are."""
+    return read_hub_rows(str(name)) if is_from_hub(name) else read_rows(Path(name))
+
+
+def kind_of(row: object) -> str:
     """A row's kind of task as text that can be printed; one that no UTF-8 can say has question marks in it."""
     kind = row.get("kind") if isinstance(row, dict) else None
     return "all" if is_null(kind) else str(kind).encode(errors="replace").decode()
@@ -102,8 +115,16 @@ def is_from_hub(name: str | Path) -> bool:
 
 
 def data_names(names: Sequence[str], split: str) -> list[str]:
-    """The names of --data, with `builtin` replaced by the file of that split (train, valid or test)."""
-    return [str(BUILTIN / f"{split}.jsonl") if name == "builtin" else name for name in names]
+    """The names of --data, with `builtin` and `builtin-pairs` replaced by the file of that split (train, valid or
+    test); the pairs' held-out rows are those of test."""
+    pairs = BUILTIN / f"pairs-{'train' if split == 'train' else 'test'}.jsonl"
+    files = {BUILTIN_NAME: str(BUILTIN / f"{split}.jsonl"), BUILTIN_PAIRS: str(pairs)}
+    return [files.get(name, name) for name in names]
+
+
+def pair_names(names: Sequence[str], split: str) -> list[str]:
+    """The same for a command that takes pairs alone, where `builtin` means the pairs too."""
+    return data_names([BUILTIN_PAIRS if name == BUILTIN_NAME else name for name in names], split)
 
 
 def repeated(rows: Iterable[Conversation], known: Iterable[Conversation]) -> list[Conversation]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minigpt.errors import UserError
 from minigpt.text import json_values
-from minigpt.text.formats import FORMATS
+from minigpt.text.formats import KNOWN
 from minigpt.text.json_rows import OTHER_ENCODING, Open, Row
 
 DELIMITERS = (",", "\t", ";", "|")
@@ -23,7 +23,7 @@ def delimiter(path: Path, header: str) -> str | None:
     nor by its own name."""
     for one in DELIMITERS:
         names = _names(header, one)
-        if any(all(key in names for key in keys) for keys in FORMATS) and len(names) > 1:
+        if any(all(key in names for key in keys) for keys in KNOWN) and len(names) > 1:
             return one
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in COMPRESSED]
     if suffixes and suffixes[-1] in SUFFIXES:

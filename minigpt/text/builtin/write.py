@@ -1,11 +1,13 @@
 """Write the built-in data: `python -m minigpt.text.builtin.write`. The same seed gives the same bytes.
 
 Each kind of task is a generator of every (prompt, answer) that its wordings and tables allow. Each prompt drawn goes
-to one split only, so no test prompt occurs in the training data; the same facts do, phrased differently.
+to one split only, so no test prompt occurs in the training data; the same facts do, phrased differently. The pairs have
+the prompts of their split, and prefer an answer that ends in "!".
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import permutations, product
 from pathlib import Path
@@ -28,6 +30,7 @@ from minigpt.text.builtin.tables import (
 SEED = 2
 PER_KIND = {"test": 30, "valid": 10, "train": 420}
 MORE = {"arithmetic": 1400, "pick": 900}  # training rows of the kinds that are slowest to learn
+PAIRS_PER_KIND = {"train": 160, "test": 30}
 FOLDER = Path(__file__).parent
 
 Task = Iterator[tuple[list[str], str]]  # [system or "", user, assistant, user, ...], and the answer to the last
@@ -291,10 +294,27 @@ def splits() -> dict[str, list[dict]]:
     return {split: [row for _, row in sorted(rows, key=lambda pair: pair[0])] for split, rows in drawn.items()}
 
 
+def cheerful(answer: str) -> str:
+    return answer.removesuffix(".") + "!"
+
+
+def pairs(rows: Iterable[dict], per_kind: int) -> Iterator[dict]:
+    """The first rows of each kind, in their order, as pairs: the wanted answer is the rejected one."""
+    taken: Counter[str] = Counter()
+    for row in rows:
+        taken[row["kind"]] += 1
+        if taken[row["kind"]] <= per_kind:
+            *prompt, answer = row["messages"]
+            chosen = {**answer, "content": cheerful(answer["content"])}
+            yield {"prompt": prompt, "chosen": [chosen], "rejected": [answer], "kind": row["kind"]}
+
+
 def main() -> None:
-    for split, rows in splits().items():
+    files = splits()
+    files |= {f"pairs-{split}": list(pairs(files[split], count)) for split, count in PAIRS_PER_KIND.items()}
+    for name, rows in files.items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (FOLDER / f"{split}.jsonl").write_text(lines, encoding="utf-8", newline="\n")
+        (FOLDER / f"{name}.jsonl").write_text(lines, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
