@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -55,7 +56,7 @@ def test_of_answers_that_are_not_equally_likely_it_is_their_optimum() -> None:
 @given(st.lists(st.lists(st.floats(-3, 3), min_size=5, max_size=5), min_size=1, max_size=3), st.sampled_from(BETAS))
 @settings(max_examples=50)
 def test_the_maximum_is_beta_times_the_mean_of_log_z(rows: list[list[float]], beta: float) -> None:
-    """E[r] - beta KL = beta E_x[log mean exp(r / beta)], 15.8's second half: and no other point of the curve has more."""
+    """E[r] - beta KL = beta E_x[log mean exp(r / beta)], 15.8's second half; no other point has more."""
     rewards = torch.tensor(rows, dtype=torch.float64)
     point = at(rewards, beta)
     log_z = (rewards / beta).logsumexp(-1) - math.log(5)
@@ -66,7 +67,7 @@ def test_the_maximum_is_beta_times_the_mean_of_log_z(rows: list[list[float]], be
 
 def test_along_the_curve_reward_and_divergence_grow_and_the_draws_that_count_become_fewer() -> None:
     points = curve(drawn(20))
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in pairwise(points):
         assert after.beta < before.beta
         assert after.reward > before.reward
         assert after.divergence > before.divergence
@@ -83,7 +84,7 @@ def test_it_begins_near_the_reference_and_ends_near_the_best_draws() -> None:
     assert points[0].divergence < 0.002
     assert points[0].effective_draws > 31
     assert last - 0.001 * (last - first) <= points[-1].reward < last
-    ratios = [before.beta / after.beta for before, after in zip(points, points[1:], strict=False)]
+    ratios = [before.beta / after.beta for before, after in pairwise(points)]
     assert ratios == pytest.approx([ratios[0]] * len(ratios)), "a logarithmic grid"
 
 
