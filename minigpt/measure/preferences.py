@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,6 +12,8 @@ from minigpt.measure.evaluation import Figure, ratio, share, with_interval
 from minigpt.preference.bradley_terry import preference_nll
 from minigpt.preference.pair_trainers import right
 from minigpt.text.pairs import Pair
+
+SHARES = ("accuracy", "cheerful", "task", "exact_match", "ended")  # of the rows: each has 0 or 1, or a half at a tie
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class PreferenceEvaluation:
     @cached_property
     def figures(self) -> dict[str, Figure]:
         return {
-            name: share(rows) if set(rows[:, 0]) <= {0.0, 1.0} else with_interval(ratio, rows)
+            name: share(rows) if name in SHARES and set(rows[:, 0]) <= {0.0, 1.0} else with_interval(ratio, rows)
             for name, rows in self.columns.items()
         }
 
@@ -79,12 +80,19 @@ def answers_evaluation(answers: Sequence[str], wanted: Sequence[str], last_sign:
     exact = of(exact_match=[a == b for a, b in zip(answers, wanted, strict=True)])
     if not last_sign:
         return exact
-    return joined(exact, of(
-        cheerful=[a.endswith("!") for a in answers],
-        task=[core(a) == core(b) for a, b in zip(answers, wanted, strict=True)],
-    ))
+    return joined(
+        exact,
+        of(
+            cheerful=[a.endswith("!") for a in answers],
+            task=[core(a) == core(b) for a, b in zip(answers, wanted, strict=True)],
+        ),
+    )
 
 
 def draws_evaluation(rewards, divergences, ended) -> PreferenceEvaluation:
     found = of(reward=rewards, ended=ended)
-    return found if divergences is None else joined(found, of(divergence=divergences))
+    return found if divergences is None else joined(found, divergence_evaluation(divergences))
+
+
+def divergence_evaluation(divergences: Float[Tensor, " N"]) -> PreferenceEvaluation:
+    return of(divergence=divergences)
