@@ -125,7 +125,9 @@ def prompt_task(options: PreferOptions, model: GPT, template: Template, t_max: i
         [Prompt(template.prompt(row.asked), row.asked, row.answer, row.source, row.kind) for row in rows.conversations]
         for rows in (train, valid)
     )
-    reward = load_reward(options.reward, template, model.device)
+    wanted = [prompt.wanted for prompt in [*prompts, *held_out]]
+    longest = max(len(prompt.ids) for prompt in [*prompts, *held_out]) + most
+    reward = load_reward(options.reward, template, model.device, wanted, longest)
     pairs = held_out_pairs(options)
     options, reward = with_unfinished(options, reward, held_out, pairs, template)
     load = loader(options)
