@@ -43,9 +43,7 @@ class Prompt:
 @runtime_checkable
 class Reward(Protocol):
     """r(x, y) of each draw, where `prompts` has the prompt of each. UserError with the prompt and the answer for a
-    reward that is NaN, infinite, or no number. `is_learned` says whether it comes from a reward model."""
-
-    is_learned: bool
+    reward that is NaN, infinite, or no number."""
 
     def __call__(self, prompts: Sequence[Prompt], draws: Sequence[Draw]) -> Float[Tensor, " N"]: ...
 
@@ -53,8 +51,6 @@ class Reward(Protocol):
 class Exact:
     """1 for an answer that ended and is the wanted one, character by character, else 0. With `gsm8k` for one whose
     final number is the wanted answer's, by GSM8K's official rule."""
-
-    is_learned = False
 
     def __init__(self, template: Template, gsm8k: bool = False) -> None:
         self.template, self.gsm8k = template, gsm8k
@@ -73,8 +69,6 @@ class Exact:
 
 class Learned:
     """What a reward model gives to the ids that were drawn, after those of their prompt."""
-
-    is_learned = True
 
     def __init__(self, model: RewardModel, template: Template, name: str = "the reward model") -> None:
         self.model, self.template, self.name = model, template, name
@@ -105,8 +99,6 @@ class FromFile:
     exist or the file cannot be loaded; and later where the function raises or does not return a finite number.
     """
 
-    is_learned = False
-
     def __init__(self, name: str, template: Template) -> None:
         self.rule, self.template = load_function(name), template
 
@@ -125,7 +117,7 @@ class Unfinished:
     """Another reward for answers that ended, and one value for all that were cut off."""
 
     def __init__(self, reward: Reward, value: float) -> None:
-        self.reward, self.value, self.is_learned = reward, value, reward.is_learned
+        self.reward, self.value = reward, value
 
     def __call__(self, prompts: Sequence[Prompt], draws: Sequence[Draw]) -> Float[Tensor, " N"]:
         rewards = torch.full((len(draws),), float(self.value))
