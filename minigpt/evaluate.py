@@ -19,6 +19,7 @@ from minigpt.run.metrics import json_values
 from minigpt.run.start import initial_model_of, load_model, longest_row
 from minigpt.text.corpus import PlainText, load_text
 from minigpt.text.examples import encode_within
+from minigpt.text.pairs import are_pairs
 from minigpt.text.plain import is_plain_text
 from minigpt.text.records import Conversation, data_names, read_conversations
 from minigpt.text.template import Template
@@ -86,6 +87,11 @@ def main(options: Options) -> None:
     if len({str(folder) for folder in folders}) < len(folders):
         raise UserError(f"--compare names {folders[0]} twice.")
     text = load_text(options.data, None) if any(map(is_plain_text, data_names(options.data, "test"))) else None
+    if not text and (pairs := [name for name in options.data if are_pairs(name)]):
+        raise UserError(
+            f"{pairs[0]} holds pairs of answers, and --data is for conversations; a model is measured on pairs by "
+            f"--pairs {pairs[0]}."
+        )
     if options.stride is not None and not text:
         raise UserError("--stride is for plain text; every response of a conversation is measured whole.")
     if text:

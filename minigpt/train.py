@@ -3,6 +3,8 @@
 That is the diagram of documents A 5 and D 5; `main` is it, read from top to bottom.
 """
 
+from dataclasses import replace
+
 import torch
 
 from minigpt import __version__, command
@@ -32,7 +34,10 @@ def main(options: Options) -> None:
     check_log(options.log)
     with Session(options) as session:
         options = with_device(options)
-        data = load_data(options.data, options.valid, options.skip_bad, options.seed, options.accuracy_rows)
+        data = load_data(
+            options.data, options.valid, options.skip_bad, options.seed, options.accuracy_rows, options.side
+        )
+        options = replace(options, side=data.side)
         tokenizer, model = initial_model(options)
         place(model, options.device, options.math, options.compile)
         template = initial_template(options, tokenizer, plain=isinstance(data, PlainText))

@@ -1,13 +1,14 @@
 """`python -m minigpt.view`: which tokens are trained on, and how long the rows are."""
 
 import json
+import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import mean, median
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tqdm import tqdm
 
@@ -15,18 +16,23 @@ from minigpt import command
 from minigpt.cli.layout import say
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
+from minigpt.preference.rows import encode_pairs
 from minigpt.ranges import Count, CountOrZero, check_used
 from minigpt.run.curves import check_picture, draw_lengths
 from minigpt.text.corpus import PlainText, load_text
 from minigpt.text.examples import Example, as_bad, encode_within, lengths
+from minigpt.text.formats import PAIR
+from minigpt.text.pairs import Pair, read_either
 from minigpt.text.plain import is_plain_text
 from minigpt.text.printing import on_one_line, shortened
-from minigpt.text.records import BadRow, Conversation, data_names, read_conversations, refuse
+from minigpt.text.records import BadRow, Conversation, data_names, refuse
 from minigpt.text.stream import document_starts
 from minigpt.text.template import Message, Template, chatml_text, load_template, plain_text
 from minigpt.text.token_cache import byte_lengths, count_bytes
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 from minigpt.writing import check_new
+
+Shown = TypeVar("Shown", Conversation, Pair)
 
 
 @dataclass
@@ -34,7 +40,7 @@ class Options:
     """Show what a model would be trained on: a few rows token by token, and how long all of them are."""
 
     data: tuple[str, ...] = ("builtin",)
-    """Files of conversations or of plain text, hf:owner/name[:config][:split], or builtin."""
+    """Files of conversations, of pairs or of plain text, hf:owner/name[:config][:split], builtin or builtin-pairs."""
     template: str = "chatml"
     """How a conversation is laid out: chatml, documents or alpaca."""
     tokenizer: str = "bytes"
@@ -83,15 +89,23 @@ def main(options: Options) -> None:
     if any(map(is_plain_text, names)):
         show_text(options, load_text(names, None, options.skip_bad))
         return
-    conversations = read_conversations(names, bad if options.skip_bad else None)
-    if not conversations:
+    rows = read_either(names, bad if options.skip_bad else None)
+    if not rows:
         raise UserError(f"{', '.join(options.data)}: no usable row; without --skip-bad the reasons are shown.")
-    if options.to_chatml or options.to_text:
+    pairs = [row for row in rows if isinstance(row, Pair)]
+    conversations = [row for row in rows if isinstance(row, Conversation)]
+    if pairs and conversations:
+        raise UserError(
+            f"{pairs[0].source} is a pair and {conversations[0].source} a conversation; show one kind alone."
+        )
+    if pairs:
+        show_pairs(options, pairs)
+    elif options.to_chatml or options.to_text:
         conversations = usable_as_text(conversations, bad if options.skip_bad else None)
-    if options.to_chatml:
-        convert(conversations, options.to_chatml, chatml_text, "ChatML text")
-    elif options.to_text:
-        convert(conversations, options.to_text, plain_text, "plain text")
+        if options.to_chatml:
+            convert(conversations, options.to_chatml, chatml_text, "ChatML text")
+        else:
+            convert(conversations, options.to_text, plain_text, "plain text")
     else:
         show(options, conversations)
     if bad:
@@ -122,17 +136,39 @@ def convert(conversations: list[Conversation], out: Path, text: Callable[[Sequen
 
 
 def show(options: Options, conversations: list[Conversation]) -> None:
-    tokenizer = load_tokenizer(options.tokenizer)
-    template = load_template(options.template, tokenizer)
-    t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
+    template, t_max = layout(options)
     refused: list[BadRow] = []
     encoded = encode_within(spread(conversations, options.rows), template, t_max, options.supervise, refused)
-    several = len({conversation.kind for conversation in conversations}) > 1
-    kinds = [f"{shortened(on_one_line(row.kind), 60)}: " * several for row in encoded.conversations]
-    show_rows(options, tokenizer, encoded.examples, kinds)
-    for row in refused:
-        print(f"{row.source}: {row.reason}", end="\n\n")
+    show_rows(options, template.tokenizer, encoded.examples, kinds_of(conversations, encoded.conversations), refused)
     say(statistics(conversations, template, t_max, options))
+
+
+def show_pairs(options: Options, pairs: list[Pair]) -> None:
+    """A few pairs, the row of the chosen answer above that of the rejected one, and how long the answers of all are."""
+    if options.to_chatml or options.to_text or options.plot:
+        raise UserError("--to-chatml, --to-text and --plot are for conversations; these are pairs.")
+    check_used(options, ["supervise"], "on pairs, of which both answers are supervised")
+    template, t_max = layout(options)
+    refused: list[BadRow] = []
+    encoded = encode_pairs(spread(pairs, options.rows), template, t_max, refused)
+    sides = zip(encoded.chosen, encoded.rejected, strict=True)
+    rows = [replace(row, source=f"{row.source}, {key}") for pair in sides for key, row in zip(PAIR, pair, strict=True)]
+    kinds = [kind for kind in kinds_of(pairs, encoded.pairs) for _ in PAIR]
+    show_rows(options, template.tokenizer, rows, kinds, refused)
+    say(pair_statistics(pairs, template, t_max))
+
+
+def layout(options: Options) -> tuple[Template, int]:
+    """The template and T_max."""
+    tokenizer = load_tokenizer(options.tokenizer)
+    t_max = options.max_length or GPTConfig.named("tiny" if tokenizer.name == "bytes" else "gpt2").n_ctx
+    return load_template(options.template, tokenizer), t_max
+
+
+def kinds_of(rows: Sequence[Conversation | Pair], shown: Sequence[Conversation | Pair]) -> list[str]:
+    """What is in front of the rows that are shown: their kinds, if all rows have several."""
+    several = len({row.kind for row in rows}) > 1
+    return [f"{shortened(on_one_line(row.kind), 60)}: " * several for row in shown]
 
 
 def show_text(options: Options, text: PlainText) -> None:
@@ -161,7 +197,13 @@ def show_text(options: Options, text: PlainText) -> None:
     )
 
 
-def show_rows(options: Options, tokenizer: Tokenizer, shown: Sequence[Example], kinds: Sequence[str] = ()) -> None:
+def show_rows(
+    options: Options,
+    tokenizer: Tokenizer,
+    shown: Sequence[Example],
+    kinds: Sequence[str] = (),
+    refused: Sequence[BadRow] = (),
+) -> None:
     color = options.color == "always" or (options.color == "auto" and sys.stdout.isatty())
     if shown and not options.ids:
         print(LEGEND[color], end="\n\n")
@@ -169,9 +211,11 @@ def show_rows(options: Options, tokenizer: Tokenizer, shown: Sequence[Example], 
         lines = table if options.ids else in_brackets if not color else colored
         print(f"{kind}{example.source}, {len(example.ids)} tokens:")
         print(lines(tokenizer, example.ids, example.supervised), end="\n\n")
+    for row in refused:
+        print(f"{row.source}: {row.reason}", end="\n\n")
 
 
-def spread(conversations: list[Conversation], count: int) -> list[Conversation]:
+def spread(conversations: list[Shown], count: int) -> list[Shown]:
     """`count` of the conversations, or all, in their order: of as many kinds as possible, and far apart within one.
 
     A function of the data alone.
@@ -218,6 +262,35 @@ def statistics(conversations: list[Conversation], template: Template, t_max: int
             raise UserError(f"{options.plot} cannot be written: {error.strerror or error}.") from None
         lines.append(f"histograms in {options.plot}")
     return "\n".join(lines)
+
+
+def pair_statistics(pairs: list[Pair], template: Template, t_max: int) -> str:
+    """The lengths of prompts and of both answers, without the template: a preference for long answers, which a model
+    would learn too, is seen before training."""
+    prompt, chosen, rejected = [], [], []
+    encode = template.tokenizer.encode
+    for pair in tqdm(pairs, desc="counting", unit="pair", leave=False):
+        prompt.append(sum(len(encode(message["content"])) for message in pair.prompt))
+        chosen.append(len(encode(pair.chosen)))
+        rejected.append(len(encode(pair.rejected)))
+    whole = encode_pairs(pairs, template, sys.maxsize)
+    rows = [len(row.ids) for row in (*whole.chosen, *whole.rejected)]
+    refused: list[BadRow] = []
+    encoded = encode_pairs(pairs, template, t_max, refused)
+    longer, as_long = (mean(map(compare, chosen, rejected)) for compare in (operator.gt, operator.eq))
+    return "\n".join(
+        [
+            f"{len(pairs):,} pairs; tokens {template.tokenizer.name}, template {template.name}",
+            f"{'':<30}{'sum':>12}{'mean':>12}{'median':>12}{'max':>11}",
+            summary("prompt tokens", sum(prompt), prompt),
+            summary("tokens of chosen answers", sum(chosen), chosen),
+            summary("tokens of rejected answers", sum(rejected), rejected),
+            summary("full sequences (with template)", sum(rows), rows),
+            f"the chosen answer is longer in {longer:.1%} of the pairs, as long in {as_long:.1%}",
+            f"T_max {t_max}: {sum(n > t_max for n in rows):,} of {len(rows):,} rows are longer; {encoded}"
+            + f", {len(refused):,} pairs refused" * bool(refused),
+        ]
+    )
 
 
 def summary(name: str, total: int, counts: list[int]) -> str:

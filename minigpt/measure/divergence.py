@@ -30,6 +30,6 @@ def divergence(policy: GPT, reference: GPT, rows: Sequence[Example], micro_batch
                 model(batch.ids, at=batch.supervised)[:, : model.config.tokens].float().log_softmax(-1)
                 for model in (policy, reference)
             )
-            each = (log_p.exp() * (log_p - log_q)).sum(-1)
+            each = (log_p.exp() * (log_p - log_q)).sum(-1).clamp(min=0)  # rounding alone is below 0
             found += [answer.sum() for answer in each.split(batch.supervised.sum(1).tolist())]
     return torch.stack(found)[in_order(groups, policy.device)]

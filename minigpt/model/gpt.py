@@ -18,6 +18,7 @@ from minigpt.model.layer_norm import LayerNorm
 from minigpt.model.linear import Linear, is_few
 from minigpt.model.mlp import MLP
 from minigpt.pretrained.folder import model_folder, read_config, read_tensors, write_model
+from minigpt.pretrained.kinds import check_kind
 
 INIT_STD = 0.02  # OpenAI's, for every weight; the projections back into the residual stream are divided by sqrt(2 L)
 INIT_STD_POSITION = 0.01  # OpenAI's, for wpe (openai/gpt-2, src/model.py)
@@ -108,9 +109,11 @@ class GPT(nn.Module):
     def from_pretrained(cls, name: str | Path) -> "GPT":
         """The model in `weights/<name>` (a size's name) or in any folder in Hugging Face's GPT-2 layout, in float32.
 
-        UserError for a folder or file that is missing, broken, or does not contain exactly a GPT-2's tensors.
+        UserError for a folder or file that is missing, broken, or does not contain exactly a GPT-2's tensors, and for a
+        reward model.
         """
         folder = model_folder(name)
+        check_kind(folder, reward=False)
         with torch.device("meta"):  # shapes without memory: the tensors of the file become the parameters
             model = cls(read_config(folder))
         model.load_state_dict(read_tensors(folder, model.state_dict()), assign=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError, warn
+from minigpt.pretrained.kinds import values_of_kind
 from minigpt.pretrained.locate import locate, refuse_other_formats
 from minigpt.pretrained.official import TENSORS, fetch, places
 from minigpt.pretrained.tensor_files import listed, open_tensors, tensor_file
@@ -120,6 +121,8 @@ def read_tensors(folder: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]
     head = tensors.pop("lm_head.weight", None)
     if head:  # of two tied tensors some programs save this one alone
         tensors.setdefault("wte.weight", head)
+    if score := tensors.pop("score", None):  # a checkpoint has a reward model's parameter, its files a matrix of a row
+        tensors["score.weight"] = lambda: score()[None]
     for problem, names in (
         ("lacks", expected.keys() - tensors.keys()),
         ("has the unexpected", tensors.keys() - expected.keys()),
@@ -163,22 +166,22 @@ def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
         )
 
 
-def write_config(folder: Path, config: GPTConfig) -> None:
-    """Write config.json, as transformers.GPT2LMHeadModel reads it."""
+def write_config(folder: Path, config: GPTConfig, reward: bool = False) -> None:
+    """Write config.json, as transformers.GPT2LMHeadModel reads it, or for a reward model
+    transformers.GPT2ForSequenceClassification."""
     folder.mkdir(parents=True, exist_ok=True)
-    values = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new"}
+    kind = values_of_kind(config, reward)
+    values = {"model_type": "gpt2", "architectures": kind["architectures"], "activation_function": "gelu_new"}
     values |= {name: getattr(config, name) for name in NAMES}
     eos = config.bos_token_id if config.eos_token_id is None else config.eos_token_id
     values |= {"n_positions": config.n_ctx, "n_ctx": config.n_ctx, "eos_token_id": eos}
     values |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout)
-    if config.pad_token_id is not None:
-        values["pad_token_id"] = config.pad_token_id
-    (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(values | kind, indent=2) + "\n")
 
 
-def write_model(folder: Path, config: GPTConfig, tensors: dict[str, Tensor]) -> None:
-    """Write config.json and model.safetensors, as transformers.GPT2LMHeadModel.from_pretrained reads them."""
-    write_config(folder, config)
+def write_model(folder: Path, config: GPTConfig, tensors: dict[str, Tensor], reward: bool = False) -> None:
+    """Write config.json and model.safetensors, as `from_pretrained` of transformers' class reads them."""
+    write_config(folder, config, reward)
     saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Under another name first: the tensors may be pages of the very file that they replace.
     incoming = folder / "model.safetensors.incoming"

@@ -35,6 +35,8 @@ DAMAGED = (
 MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
 # What torch.compile, FSDP and activation checkpointing put between the parts of a name.
 WRAPPER = re.compile(r"\b_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\.")
+# What is not a part of the transformer itself; a reward model's score is a vector in a checkpoint.
+HEADS = ("lm_head.weight", "score.weight", "score")
 # The keys under which training programs keep a model's tensors, beside the optimizer's and others.
 NESTED = ("model", "state_dict", "model_state_dict", "module")
 
@@ -90,8 +92,9 @@ def plain_names(path: Path, found: Found) -> Found:
     shorter = {name: WRAPPER.sub("", name) for name in found}
     prefixes = {name.removesuffix("wpe.weight") for name in shorter.values() if name.endswith("wpe.weight")}
     prefix = prefixes.pop() if len(prefixes) == 1 else "transformer."
-    head = prefix.removesuffix("transformer.") + "lm_head.weight"
-    shorter = {old: "lm_head.weight" if new == head else new.removeprefix(prefix) for old, new in shorter.items()}
+    outer = prefix.removesuffix("transformer.")
+    heads = {outer + head: head for head in HEADS}
+    shorter = {old: heads.get(new, new.removeprefix(prefix)) for old, new in shorter.items()}
     if len({*shorter.values()}) < len(shorter):
         raise UserError(f"{path} has several tensors of one name when the prefixes of other programs are left out.")
     strange = next((old.removesuffix("wpe.weight") for old, new in shorter.items() if new == "wpe.weight"), "")

@@ -99,7 +99,7 @@ def held_out_losses(folder: Path) -> dict[int, float]:
     losses: dict[int, float] = {}
     for event in read_metrics(folder / "metrics.jsonl"):
         if event["split"] == "valid":
-            losses.setdefault(event["step"], event["loss"])
+            losses.setdefault(event["step"], event.get("loss", math.nan))
     return losses
 
 

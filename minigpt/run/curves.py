@@ -7,30 +7,30 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
+from minigpt.run.lines import (
+    DASHED,
+    FEW_STEPS,
+    add_legend,
+    column,
+    draw_held_out,
+    draw_training,
+    legend_entry,
+    names_of,
+    scale_losses,
+    smoothed,
+    smoothed_over,
+    step_axis,
+    training_name,
+)  # fmt: skip
 from minigpt.run.metrics import read_metrics
 from minigpt.run.picture import COLORS, GRAY, MARKERS, check_picture, label, optional, picture
 
 __all__ = ["Figure", "check_picture", "draw", "draw_lengths", "integer_bins", "optional", "smoothed"]
 
-SMOOTHED_OVER = 20  # steps, or a twentieth of the run if that is less
-FEW_STEPS = 40  # are drawn as points too
-WIDE = 30  # times the smallest loss: from here on their axis is logarithmic
 MOST_KINDS = 40
 MOST_BINS = 50
-DASHED = (0, (4, 2))
-
-
-def smoothed(values: Sequence[float], over: int = SMOOTHED_OVER) -> np.ndarray:
-    """The running mean of the last `over` values, or of all so far if there are fewer; NaN is left out."""
-    known = np.isfinite(np.asarray(values, dtype=float))
-    total = np.cumsum([0.0, *np.where(known, values, 0.0)]) if len(values) else np.zeros(1)
-    number = np.cumsum([0, *known])
-    end = np.arange(1, len(values) + 1)
-    start = np.maximum(0, end - over)
-    with np.errstate(invalid="ignore"):
-        return (total[end] - total[start]) / (number[end] - number[start])
 
 
 def draw(runs: Sequence[Path], out: Path, log_y: bool | None = None) -> None:
@@ -39,7 +39,7 @@ def draw(runs: Sequence[Path], out: Path, log_y: bool | None = None) -> None:
     The axis of the losses is logarithmic if `log_y` says so or, without it, if they span more than a factor of WIDE.
     """
     histories = [read_metrics(run / "metrics.jsonl") for run in runs]
-    names = [label(name) for name in _names(runs)]
+    names = names_of(runs)
     shares = [_last_shares(events) for events in histories]
     kinds = {kind for found in shares for kind in found}
     beside = len(kinds) > 1 or (len(runs) > 1 and len(kinds) == 1)
@@ -54,12 +54,6 @@ def draw(runs: Sequence[Path], out: Path, log_y: bool | None = None) -> None:
             axes[0].set_title(f"exact match on the test: {share:.1%}", loc="right", fontsize=9, color=GRAY, pad=16)
 
 
-def _names(runs: Sequence[Path]) -> list[str]:
-    """The names of the folders; their paths if two have one name."""
-    names = [run.resolve().name for run in runs]
-    return names if len({*names}) == len(names) else [str(run) for run in runs]
-
-
 def _last_shares(events: list[dict]) -> dict[str, float]:
     """Exact match by kind, as last measured after a step."""
     found = [event["accuracy_by_kind"] for event in events if "accuracy_by_kind" in event and event["step"]]
@@ -72,44 +66,17 @@ def _draw_losses(axis: Axes, histories: list[list[dict]], names: list[str], log_
     for i, events in enumerate(histories):
         of_training, of_held_out = (COLORS[i % len(COLORS)],) * 2 if len(histories) > 1 else COLORS[:2]
         training = [event for event in events if event["split"] == "train"]
-        over = max(1, min(SMOOTHED_OVER, len(training) // 20))
-        marker = "." if len(training) <= FEW_STEPS else ""
+        over = smoothed_over(len(training))
+        few = len(training) <= FEW_STEPS
         for pretraining in (True, False):  # two losses: a mean over both would be of neither
             rows = [event for event in training if bool(event.get("pretraining")) == pretraining]
-            steps, losses = [event["step"] for event in rows], [event["loss"] for event in rows]
-            if over > 1:
-                axis.plot(steps, losses, color=of_training, alpha=0.25, linewidth=0.6)
-            means = smoothed(losses, over)
-            axis.plot(steps, means, color=of_training, linewidth=1.6, marker=marker, markersize=6)
-            shown += [*means]
-        rows = [event for event in events if event["split"] == "valid"]
-        steps, losses = [event["step"] for event in rows], [event["loss"] for event in rows]
-        axis.plot(
-            steps, losses, color=of_held_out, linestyle=DASHED, linewidth=1.3, marker=MARKERS[i % len(MARKERS)],
-            markersize=5.5, markerfacecolor="white", markeredgewidth=1.3, zorder=3,
-        )  # fmt: skip
-        shown += losses
-    axis.set(xlabel="optimizer step", ylabel="loss (nats per token)")
-    last = max((event["step"] for events in histories for event in events), default=0)
-    axis.set_xlim(-0.02 * max(last, 1), 1.02 * max(last, 1))
-    axis.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=(1, 2, 5, 10)))
-    _scale_losses(axis, [loss for loss in shown if np.isfinite(loss)], log_y)
-    axis.grid()
+            shown += [*draw_training(axis, *column(rows, "train", "loss"), over, of_training, few)]
+        shown += draw_held_out(axis, *column(events, "valid", "loss"), of_held_out, MARKERS[i % len(MARKERS)])
+    axis.set_ylabel("loss (nats per token)")
+    last = step_axis(axis, histories)
+    scale_losses(axis, shown, log_y)
     switches = _mark_stages(axis, histories, last)
     _name_lines(axis, names, over, switches)
-
-
-def _scale_losses(axis: Axes, losses: list[float], log_y: bool | None) -> None:
-    low, high = min(losses, default=0.0), max(losses, default=1.0)
-    if low > 0 and (high > WIDE * low if log_y is None else log_y):
-        axis.set_yscale("log", nonpositive="mask")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))  # the usual one draws markup
-        axis.yaxis.set_minor_locator(NullLocator())
-        axis.set_ylim(low / 1.25, high * 1.25)
-    else:
-        bottom = 0.0 if low < high / 2 else low - 0.1 * (high - low or high)
-        axis.set_ylim(min(bottom, low), high + 0.08 * (high - bottom or 1.0))
 
 
 def _mark_stages(axis: Axes, histories: list[list[dict]], last: int) -> set[int]:
@@ -136,27 +103,15 @@ def _mark_stages(axis: Axes, histories: list[list[dict]], last: int) -> set[int]
 
 
 def _name_lines(axis: Axes, names: list[str], over: int, switches: set[int]) -> None:
-    training = f"training, mean of {over} steps" if over > 1 else "training"
-    plain = dict(linewidth=1.6)
-    dashed = dict(linewidth=1.3, linestyle=DASHED, marker=MARKERS[0], markersize=5.5, markerfacecolor="white")
+    training, entry = training_name(over), legend_entry
     if len(names) == 1:
-        entries = {training: Line2D([], [], color=COLORS[0], **plain)}
-        entries["held-out"] = Line2D([], [], color=COLORS[1], **dashed)
-        texts = list(entries)
-        lines = list(entries.values())
+        entries = [(training, entry(COLORS[0])), ("held-out", entry(COLORS[1], held_out=True))]
     else:
-        texts = [*names, "training", "held-out"]
-        lines = [
-            Line2D([], [], color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)], markersize=5.5, **plain)
-            for i in range(len(names))
-        ]
-        lines += [Line2D([], [], color=GRAY, **plain), Line2D([], [], color=GRAY, **dashed | {"marker": ""})]
+        entries = [(name, entry(COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)])) for i, name in enumerate(names)]
+        entries += [("training", entry(GRAY)), ("held-out", entry(GRAY, "", held_out=True))]
     if len(switches) > 1:
-        texts.append("end of training on every token")
-        lines.append(Line2D([], [], color=GRAY, linestyle=":"))
-    legend = axis.legend(lines, [str(i) for i in range(len(lines))])
-    for entry, text in zip(legend.get_texts(), texts, strict=True):
-        entry.set_text(text)  # not given to `legend`, which leaves out names that begin with an underscore
+        entries.append(("end of training on every token", Line2D([], [], color=GRAY, linestyle=":")))
+    add_legend(axis, entries)
 
 
 def _draw_shares(axis: Axes, shares: list[dict[str, float]], names: list[str], kinds: set[str]) -> None:

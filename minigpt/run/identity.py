@@ -8,22 +8,17 @@ from minigpt.errors import UserError
 from minigpt.pretrained.folder import model_folder, weights_sha256
 from minigpt.pretrained.official import TENSORS
 from minigpt.reading import sha256
-from minigpt.text.records import is_from_hub
+from minigpt.text.records import BUILTIN_NAMES, is_from_hub
 
-NAMING = (
-    "data",
-    "valid",
-    "init",
-    "tokenizer",
-    "reward",
-)  # options that name files: other names for the same bytes are the same
+# Options that name files: other names for the same bytes are the same.
+NAMING = ("data", "valid", "init", "tokenizer", "reward")
 VOCABULARY = ("added_tokens.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "vocab.json")
 Files = list[tuple[str, str]]  # names with their SHA-256
 
 
 def check_present(options: object) -> None:
     """UserError for a file that is no longer where an earlier run found it, before anything is read."""
-    names = [("data", name) for name in options.data if name not in ("builtin", "builtin-pairs")]
+    names = [("data", name) for name in options.data if name not in BUILTIN_NAMES]
     names.append(("valid", options.valid))
     others = [(option, getattr(options, option, None)) for option in ("init", "tokenizer", "reward")]
     names += [(option, name) for option, name in others if name not in TENSORS]

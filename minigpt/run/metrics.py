@@ -66,7 +66,8 @@ def read_metrics(path: Path) -> list[dict]:
             if event["split"] == "test":
                 dict(event["accuracy_by_kind"])
             else:
-                event["loss"] = number_of(event["loss"])
+                if "reward" not in event or "loss" in event:
+                    event["loss"] = number_of(event["loss"])
             if "grad_norm" in event:
                 event["grad_norm"] = number_of(event["grad_norm"])
             events.append(event)

@@ -23,6 +23,7 @@ from minigpt.ranges import (
 )  # fmt: skip
 from minigpt.run.device import Device, Math
 from minigpt.run.folder import NOT_COMPARED, read_options
+from minigpt.text.pairs import Side
 
 DEFAULT_SIZE, DEFAULT_TEMPLATE = "tiny", "chatml"
 SHAPE = ("n_layer", "n_head", "n_embd", "n_ctx")  # of a model from scratch, each instead of what --size says
@@ -51,7 +52,9 @@ class Options:
     """Share of activations set to 0 during training; if left out 0 from scratch, with --init what the model says."""
     data: tuple[str, ...] = ("builtin",)
     """What to train on: files of conversations (JSON, CSV, Parquet) or of plain text (.txt, or rows with "text"),
-    folders of text, hf:owner/name[:config][:split], or builtin."""
+    pairs of answers, folders of text, hf:owner/name[:config][:split], builtin or builtin-pairs."""
+    side: Side | None = None
+    """Of pairs the answers to learn from: the chosen ones (if left out), or both alike."""
     skip_bad: bool = False
     """Leave out unusable rows instead of stopping; they are listed, with the reasons, in the run's folder."""
     valid: str | None = None

@@ -173,7 +173,7 @@ def with_prefer_defaults(options: PreferOptions, rows: int, t_max: int, config: 
         micro_batch_size=options.micro_batch_size or batch_size,
         lr=options.lr or LR[method][0 if config.is_small else 1],
         warmup_steps=min(WARMUP, steps // 5) if options.warmup_steps is None else options.warmup_steps,
-        eval_every=options.eval_every or max(1, steps // 4),
+        eval_every=options.eval_every or -(-steps // 4),
         max_length=t_max,
     )
 

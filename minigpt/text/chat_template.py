@@ -58,13 +58,21 @@ LAYOUTS = {
 {%- endfor -%}
 """,
 }
+# ChatML's line break after a message, and the same without the one after a last answer.
+BREAK = "'<|im_end|>\\n'"
+UNLESS_LAST = "'<|im_end|>' + ('' if loop.last and message.role == 'assistant' else '\\n')"
 # By which words another program's chat template is known to lay a conversation out as one of ours does.
 MARKS = {"<|im_start|>": "chatml", "### Instruction:": "alpaca", "<|sep|>": "documents"}
 
 
-def jinja(template: "Template", end: str) -> str:
-    """This template as Jinja, where `end` is the name of the token that ends a text."""
+def jinja(template: "Template", end: str, ends_with_answer: bool = False) -> str:
+    """This template as Jinja, where `end` is the name of the token that ends a text.
+
+    With `ends_with_answer` nothing follows the end of a last answer: a reward model is read there.
+    """
     text = CHECKS + LAYOUTS[template.name]
+    if ends_with_answer:
+        text = text.replace(BREAK, UNLESS_LAST)
     for name in ("PREAMBLE_WITH_INPUT", "PREAMBLE"):
         text = text.replace(name, getattr(template, name, ""))
     return text.replace("<|endoftext|>", end)

@@ -10,7 +10,7 @@ from jaxtyping import UInt
 from minigpt.errors import UserError
 from minigpt.text.examples import Splits
 from minigpt.text.plain import documents, is_plain_text, text_sha256
-from minigpt.text.records import BUILTIN_NAME, BadRow
+from minigpt.text.records import BUILTIN_NAMES, BadRow
 from minigpt.text.stream import Stream, TextRows, held_out
 from minigpt.text.template import Template
 from minigpt.text.token_cache import tokens_of
@@ -25,6 +25,7 @@ class PlainText:
     valid_name: str | None
     files: dict[str, str]  # name to SHA-256
     bad: list[BadRow] | None = None  # rows left out with --skip-bad; None without it
+    side: None = None  # there are no pairs in it
 
     def encode(self, template: Template, t_max: int, supervise: Literal["response", "all"] = "all") -> Splits:
         """Rows of `t_max` tokens of one stream, every token supervised; without a held-out file the last twentieth of
@@ -63,7 +64,7 @@ class PlainText:
 def load_text(names: Sequence[str], valid_name: str | None, skip_bad: bool = False) -> PlainText:
     """The plain text of these names (--data) and of `valid_name`. UserError for a mix with conversations."""
     given = [*names, *([valid_name] if valid_name else [])]
-    if others := [name for name in given if name == BUILTIN_NAME or not is_plain_text(name)]:
+    if others := [name for name in given if name in BUILTIN_NAMES or not is_plain_text(name)]:
         text = next(name for name in given if name not in others)
         raise UserError(f"{text} is plain text and {others[0]} holds conversations; a run learns from one of the two.")
     bad: list[BadRow] = []

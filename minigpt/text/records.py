@@ -15,7 +15,7 @@ from minigpt.text.json_rows import Row
 from minigpt.text.template import Message, is_supervised
 
 BUILTIN = Path(__file__).parent / "builtin"
-BUILTIN_NAME, BUILTIN_PAIRS = "builtin", "builtin-pairs"
+BUILTIN_NAMES = BUILTIN_NAME, BUILTIN_PAIRS = "builtin", "builtin-pairs"
 MOST_SHOWN = 10  # bad rows named in one error
 T = TypeVar("T")
 

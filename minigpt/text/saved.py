@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from minigpt.errors import UserError, warn
 from minigpt.pretrained.folder import read_config, write_config
+from minigpt.pretrained.kinds import is_reward_model
 from minigpt.reading import read_object
 from minigpt.text.added_tokens import CONTROL
 from minigpt.text.chat_template import jinja, recognized
@@ -23,17 +24,20 @@ def write_note(folder: Path, template: "Template") -> None:
 
     minigpt.json; the vocabulary as tokenizer.json and, of byte pairs, as vocab.json and merges.txt; the settings of the
     tokenizer and of generation; the template as Jinja. A config.json that is there gets the ids that begin and end a
-    text.
+    text. In a reward model's folder the padding is a token that ends no answer, and the Jinja lays out nothing after a
+    last answer's end, where its reward is read.
     """
     tokenizer = template.tokenizer
+    reward = (folder / "config.json").exists() and is_reward_model(folder)
     names = {number: token for token, number in tokenizer.ids.items()}
     bos = tokenizer.control[CONTROL[0]]
     end = bos if template.name is None else template.end
+    pad = tokenizer.control["<|im_start|>"] if reward and end == bos else bos
     ends = [end, *sorted({*tokenizer.control.values()} - {end})]  # chat stops at any control token
-    generation = {"bos_token_id": bos, "eos_token_id": ends, "pad_token_id": bos}
+    generation = {"bos_token_id": bos, "eos_token_id": ends, "pad_token_id": pad}
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        **{f"{role}_token": names[number] for role, number in (("bos", bos), ("eos", end), ("pad", bos))},
+        **{f"{role}_token": names[number] for role, number in (("bos", bos), ("eos", end), ("pad", pad))},
         "clean_up_tokenization_spaces": False,
         "model_input_names": [
             "input_ids",
@@ -42,9 +46,9 @@ def write_note(folder: Path, template: "Template") -> None:
     }
     if (folder / "config.json").exists():
         config = replace(
-            read_config(folder), bos_token_id=bos, eos_token_id=end if end != bos else None, pad_token_id=bos
+            read_config(folder), bos_token_id=bos, eos_token_id=end if end != bos else None, pad_token_id=pad
         )
-        write_config(folder, config)
+        write_config(folder, config, reward)
         settings["model_max_length"] = config.n_ctx
         if config.n_padding_rows:
             generation["suppress_tokens"] = list(range(config.tokens, config.vocab_size))
@@ -57,7 +61,7 @@ def write_note(folder: Path, template: "Template") -> None:
     chat_template = folder / "chat_template.jinja"
     chat_template.unlink(missing_ok=True)
     if template.name is not None:
-        files[chat_template.name] = jinja(template, names[bos])
+        files[chat_template.name] = jinja(template, names[bos], reward)
     for name, content in files.items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 

@@ -202,8 +202,9 @@ def test_what_contradicts_itself_or_is_no_conversation_is_refused_in_words(row: 
     assert len(refused(row)) < 600
 
 
-def test_preferences_alone_are_refused_with_the_way_to_train_on_them() -> None:
-    assert 'to train on the chosen answers, call them "completion"' in refused({"chosen": [Q, A], "rejected": [Q, A]})
+def test_preferences_among_conversations_are_refused_with_the_way_to_train_on_them() -> None:
+    said = refused({"chosen": [Q, A], "rejected": [Q, A]})
+    assert said.endswith("minigpt.train learns from the chosen answers of a file whose rows all are pairs.")
 
 
 @pytest.mark.parametrize("key", ["system", "system_prompt"])

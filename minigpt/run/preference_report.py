@@ -1,0 +1,106 @@
+"""Logging of a run that learns preferences: metrics, samples, the picture, the table before and after."""
+
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from minigpt.cli import layout
+from minigpt.learn.trainer import StepReport, Trainer
+from minigpt.measure.evaluation import Figure
+from minigpt.reading import read_object
+from minigpt.run.interruption import measuring
+from minigpt.run.metrics import json_values
+from minigpt.run.preference_measures import Measures
+from minigpt.run.preference_samples import Samples
+from minigpt.run.report import Report
+from minigpt.run.stopwatch import Stopwatch
+
+BEFORE = "before.json"  # the figures before training, for the table at the end, also of a resumed run
+PATIENCE = 10  # steps without a difference of rewards, after which the run says so
+SHARES = ("accuracy", "cheerful", "task", "exact_match", "ended")
+NAMES = {
+    "loss": "held-out loss",
+    "accuracy": "preference accuracy",
+    "margin": "margin",
+    "chosen_logp": "log pi(chosen)",
+    "rejected_logp": "log pi(rejected)",
+    "chosen_reward": "reward of chosen",
+    "rejected_reward": "reward of rejected",
+    "reward": "reward of draws",
+    "divergence": "KL from the reference",
+    "exact_match": "exact match",
+    "cheerful": 'answers with "!"',
+    "task": "right but for . and !",
+    "ended": "draws that ended",
+}
+ALIKE = (
+    "In {steps} steps all answers drawn to a prompt had the same reward, so nothing was learned. The model never says "
+    "what is rewarded: let it learn from examples first (python -m minigpt.train, with --side both of pairs), take "
+    "another --reward, or DPO, which is shown both answers."
+)
+
+
+class PreferenceReport(Report):
+    """Writes one run's figures to its folder and prints them, by what `measures` finds on held-out rows."""
+
+    def __init__(
+        self, folder: Path, trainer: Trainer, measures: Measures, samples: Samples, stopwatch: Stopwatch | None = None
+    ) -> None:
+        super().__init__(folder, trainer, (), samples, stopwatch)
+        self.measures = measures
+        self.alike = [event["alike"] == 1 for event in self.events if "alike" in event]
+
+    def more(self, report: StepReport) -> dict[str, float]:
+        if "alike" in report.figures:
+            self.alike.append(report.figures["alike"] == 1)
+            if len(self.alike) == PATIENCE and all(self.alike):
+                tqdm.write(layout.wrapped(ALIKE.format(steps=PATIENCE)))
+        return report.figures
+
+    def before_training(self) -> None:
+        """Figures and samples before the first step; a resumed run has them in its folder already."""
+        if self.trainer.step == 0:
+            figures = self.measure(whole=True)
+            (self.folder / BEFORE).write_text(json.dumps(json_values(figures)) + "\n")
+            self.show_samples("Before training")
+
+    def evaluate(self, whole: bool = False) -> float:
+        """Write the figures on held-out rows to metrics.jsonl; redraw the picture. The loss, or NaN without one."""
+        return self.measure(whole).get("loss", (math.nan,))[0]
+
+    def measure(self, whole: bool) -> dict[str, Figure]:
+        start = time.perf_counter()
+        with measuring(), torch.no_grad():
+            figures = self.measures(self.trainer.model, whole).figures
+        seconds = time.perf_counter() - start
+        values = {name: figure[0] for name, figure in figures.items()}
+        self.metrics.write(self.trainer.step, "valid", **values, seconds=seconds)
+        self.draw()
+        self.evaluated = ", ".join(f"{NAMES[name]} {in_words(name, value)}" for name, value in values.items())
+        return figures
+
+    def after_training(self) -> None:
+        """Print the table before and after, and write it to result.json with intervals."""
+        after, before = self.measure(whole=True), read_object(self.folder / BEFORE)
+        self.show_samples("After training")
+        figures = {name: value[0] for name, value in after.items()}
+        for when, sides in (("before", before), ("after", after)):
+            figures[when] = {name: {"value": v[0], "interval": list(v[1:])} for name, v in sides.items()}
+        rows = [["", "before", "after"]]
+        for name, figure in after.items():
+            rows.append([NAMES[name], *(with_interval(name, one) for one in (before[name], figure))])
+        words = f"\n{len(self.measures):,} held-out rows; 95% intervals in parentheses\n{layout.table(rows)}"
+        self.end(figures, words, self.folder / "preference.png")
+
+
+def in_words(name: str, value: float) -> str:
+    return f"{value:.1%}" if name in SHARES else f"{value:.3f}"
+
+
+def with_interval(name: str, figure: Figure) -> str:
+    value, low, high = (in_words(name, math.nan if number is None else number) for number in figure)
+    return f"{value} ({low} to {high})"
