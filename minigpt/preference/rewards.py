@@ -43,9 +43,7 @@ class Prompt:
 @runtime_checkable
 class Reward(Protocol):
     """r(x, y) of each draw, where `prompts` has the prompt of each. UserError with the prompt and the answer for a
-    reward that is NaN, infinite, or no number. `is_learned` says whether it comes from a reward model."""
-
-    is_learned: bool
+    reward that is NaN, infinite, or no number."""
 
     def __call__(self, prompts: Sequence[Prompt], draws: Sequence[Draw]) -> Float[Tensor, " N"]: ...
 
@@ -125,7 +123,7 @@ class Unfinished:
     """Another reward for answers that ended, and one value for all that were cut off."""
 
     def __init__(self, reward: Reward, value: float) -> None:
-        self.reward, self.value, self.is_learned = reward, value, reward.is_learned
+        self.reward, self.value, self.is_learned = reward, value, isinstance(reward, Learned)
 
     def __call__(self, prompts: Sequence[Prompt], draws: Sequence[Draw]) -> Float[Tensor, " N"]:
         rewards = torch.full((len(draws),), float(self.value))

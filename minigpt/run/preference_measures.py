@@ -1,7 +1,7 @@
 """What is measured of a model that learns preferences, before, during and after training."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -38,6 +38,7 @@ EVALUATED = 512  # held-out pairs, or prompts, in an evaluation during training;
 SEED = 2**32  # draws of evaluations have seeds of their own; those of training are functions of --seed and the step
 
 
+@runtime_checkable
 class Measures(Protocol):
     """Measures a model on held-out rows: on all of them if `whole`, else on at most EVALUATED."""
 

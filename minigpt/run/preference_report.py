@@ -16,10 +16,10 @@ from minigpt.measure.frontier import ENOUGH
 from minigpt.measure.preferences import SHARES
 from minigpt.reading import read_object
 from minigpt.run.interruption import measuring
-from minigpt.run.metrics import json_values
+from minigpt.run.metrics import json_values, number_of
 from minigpt.run.preference_measures import Measures, PromptMeasures
-from minigpt.run.preference_samples import Samples
 from minigpt.run.report import Report
+from minigpt.run.samples import Samples
 from minigpt.run.stopwatch import Stopwatch
 
 FRONTIER = "frontier.json"
@@ -111,7 +111,8 @@ class PreferenceReport(Report):
 
     def after_training(self) -> None:
         """Print the table before and after, and write it to result.json with intervals."""
-        after, before = self.measure(whole=True), read_object(self.folder / BEFORE)
+        after = self.measure(whole=True)
+        before = {name: tuple(map(number_of, one)) for name, one in read_object(self.folder / BEFORE).items()}
         self.show_samples("After training")
         figures = {name: value[0] for name, value in after.items()}
         for when, sides in (("before", before), ("after", after)):
@@ -128,5 +129,5 @@ def in_words(name: str, value: float) -> str:
 
 
 def with_interval(name: str, figure: Figure) -> str:
-    value, low, high = (in_words(name, math.nan if number is None else number) for number in figure)
+    value, low, high = (in_words(name, number) for number in figure)
     return f"{value} ({low} to {high})"

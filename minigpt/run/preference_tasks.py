@@ -18,7 +18,8 @@ from minigpt.preference.rl_trainer import RLTrainer
 from minigpt.preference.rows import EncodedPairs, encode_pairs, encode_prompts
 from minigpt.run.prefer_options import PreferOptions, prefer_recipe, with_prefer_defaults
 from minigpt.run.preference_measures import Measures, PairMeasures, PromptMeasures, RewardMeasures
-from minigpt.run.preference_samples import PairAnswers, RewardedAnswers, RewardedPairs, Samples
+from minigpt.run.preference_samples import PairAnswers, RewardedAnswers, RewardedPairs
+from minigpt.run.samples import Samples
 from minigpt.run.start import load_model, longest_row
 from minigpt.text.pair_splits import PreferenceData, load_pairs, load_prompts
 from minigpt.text.pairs import Pair, are_pairs
