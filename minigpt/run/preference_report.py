@@ -11,9 +11,8 @@ from tqdm import tqdm
 from minigpt.cli import layout
 from minigpt.cli.layout import say
 from minigpt.learn.trainer import StepReport, Trainer
-from minigpt.measure.evaluation import Figure
+from minigpt.measure.evaluation import SHARES, Figure
 from minigpt.measure.frontier import ENOUGH
-from minigpt.measure.preferences import SHARES
 from minigpt.reading import read_object
 from minigpt.run.interruption import measuring
 from minigpt.run.metrics import json_values, number_of
