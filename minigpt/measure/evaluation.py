@@ -20,8 +20,8 @@ from minigpt.text.gsm8k import all_gsm8k, gsm8k_number
 from minigpt.text.records import Conversation
 from minigpt.text.template import Template
 
-# Shares of the rows, where each has 0 or 1; a rule's reward often is one.
-SHARES = ("accuracy", "gsm8k_accuracy", "gsm8k_format", "ended", "exact_match", "task", "cheerful", "reward")
+# Shares of the rows: each has 0 or 1, or one half where two answers are level.
+SHARES = ("accuracy", "gsm8k_accuracy", "gsm8k_format", "ended", "exact_match", "task", "cheerful")
 Figure = tuple[float, float, float]  # a figure with both ends of its 95 % interval
 
 
@@ -123,7 +123,8 @@ def with_interval(statistic: Callable, rows: Float[np.ndarray, "n k"]) -> Figure
 
 
 def is_share(name: str, rows: Float[np.ndarray, "n 2"]) -> bool:
-    return name in SHARES and bool(np.isin(rows[:, 0], (0, 1)).all())
+    """Whether each row has 0 or 1, as a rule's reward often has too."""
+    return name in (*SHARES, "reward") and bool(np.isin(rows[:, 0], (0, 1)).all())
 
 
 def share(rows: Float[np.ndarray, "n 2"]) -> Figure:
