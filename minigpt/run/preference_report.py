@@ -23,7 +23,8 @@ from minigpt.run.stopwatch import Stopwatch
 
 FRONTIER = "frontier.json"
 BEFORE = "before.json"  # the figures before training, for the table at the end, also of a resumed run
-PATIENCE = 10  # steps without a difference of rewards, after which the run says so
+# After so many steps in which so large a share of the prompts had answers of one reward, the run says so.
+PATIENCE, NEARLY_ALL = 10, 0.95
 NAMES = {
     "loss": "held-out loss",
     "accuracy": "preference accuracy",
@@ -40,9 +41,9 @@ NAMES = {
     "ended": "draws that ended",
 }
 ALIKE = (
-    "In {steps} steps all answers drawn to a prompt had the same reward, so nothing was learned. The model never says "
-    "what is rewarded: let it learn from examples first (python -m minigpt.train, with --side both of pairs), take "
-    "another --reward, or DPO, which is shown both answers."
+    "In the first {steps} steps all answers drawn to a prompt had the same reward at {share:.0%} of the prompts, and "
+    "nothing is learned from those. If the model never says what is rewarded, let it learn from examples first (python "
+    "-m minigpt.train, with --side both of pairs), take another --reward, or DPO, which is shown both answers."
 )
 
 
@@ -54,13 +55,13 @@ class PreferenceReport(Report):
     ) -> None:
         super().__init__(folder, trainer, (), samples, stopwatch)
         self.measures = measures
-        self.alike = [event["alike"] == 1 for event in self.events if "alike" in event]
+        self.alike = [event["alike"] for event in self.events if "alike" in event]
 
     def more(self, report: StepReport) -> dict[str, float]:
         if "alike" in report.figures:
-            self.alike.append(report.figures["alike"] == 1)
-            if len(self.alike) == PATIENCE and all(self.alike):
-                tqdm.write(layout.wrapped(ALIKE.format(steps=PATIENCE)))
+            self.alike.append(report.figures["alike"])
+            if len(self.alike) == PATIENCE and (share := sum(self.alike) / PATIENCE) >= NEARLY_ALL:
+                tqdm.write(layout.wrapped(ALIKE.format(steps=PATIENCE, share=share)))
         return report.figures
 
     def before_training(self) -> None:

@@ -140,7 +140,9 @@ def test_rl_says_when_all_rewards_are_alike_and_what_helps(cli, run, pairs, tmp_
     args = [12 if before == "--steps" else arg for before, arg in pairwise(("", *options("rl", run, pairs)))]
     done = cli("prefer", *args, "--run", tmp_path / "out")
     assert done.status == 0, done.err
-    assert (done.out + done.err).count("In 10 steps all answers drawn to a prompt had the same reward") == 1
+    assert (done.out + done.err).count(
+        "In the first 10 steps all answers drawn to a prompt had the same reward at 100% of the prompts"
+    ) == 1
     train = [e for e in read_metrics(tmp_path / "out" / "metrics.jsonl") if e["split"] == "train"]
     assert all(event["alike"] == 1 and event["advantage_std"] == pytest.approx(0, abs=1e-6) for event in train[:1])
 
