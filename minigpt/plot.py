@@ -7,18 +7,19 @@ from typing import Literal
 from minigpt import command
 from minigpt.cli.arguments import POSITIONAL
 from minigpt.errors import UserError
-from minigpt.run.curves import check_picture, draw
+from minigpt.run.picture import check_picture
+from minigpt.run.plots import draw, picture_of
 
 
 @dataclass
 class Options:
-    """Plot the losses (and accuracies) of one or more runs in one picture."""
+    """Plot the losses (and accuracies) of one or more runs in one picture, or what they learned from preferences."""
 
     runs: tuple[Path, ...] = field(metadata=POSITIONAL)
     """The runs' folders."""
     out: Path | None = None
-    """The picture's file, .png or another format that matplotlib writes; loss.png in the first run's folder if left
-    out."""
+    """The picture's file, .png or another format that matplotlib writes; if left out, loss.png in the first run's
+    folder, or preference.png for runs of prefer."""
     log_y: Literal["auto", "always", "never"] = "auto"
     """Draw the losses on a logarithmic axis; auto does where they span more than a factor of 30."""
 
@@ -27,7 +28,7 @@ def main(options: Options) -> None:
     for run in options.runs:
         if not (run / "metrics.jsonl").is_file():
             raise UserError(f"{run} is not a run's folder: it has no metrics.jsonl.")
-    out = options.out or options.runs[0] / "loss.png"
+    out = options.out or picture_of(options.runs[0])
     check_picture(out)
     try:
         draw(options.runs, out, {"auto": None, "always": True, "never": False}[options.log_y])

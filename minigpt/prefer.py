@@ -3,19 +3,17 @@
 Documents B 6, A 9 and D 9. Read with lesson 15.
 """
 
-import json
-from pathlib import Path
-
 from minigpt import __version__, command
 from minigpt.cli.layout import say
-from minigpt.measure.frontier import at, curve
 from minigpt.model.gpt import GPT
 from minigpt.preference.reward import RewardModel
 from minigpt.run.best import Best, write_model
 from minigpt.run.defaults import with_device
+from minigpt.run.folder import run_name
 from minigpt.run.loop import take_steps
 from minigpt.run.options import saved_options
-from minigpt.run.prefer_options import METHODS, PreferOptions as Options, check
+from minigpt.run.prefer_options import METHODS, check
+from minigpt.run.prefer_options import PreferOptions as Options
 from minigpt.run.preference_report import PreferenceReport
 from minigpt.run.preference_tasks import Task, task_of
 from minigpt.run.session import Session
@@ -32,7 +30,7 @@ def main(options: Options) -> None:
             model = RewardModel(model)
         task = task_of(options, model, template)
         options, trainer = task.options, task.trainer
-        session.start(options, trainer, task.data, f"{options.method}")
+        session.start(options, trainer, task.data, run_name(options.data[0], options.method))
         write_model(session.folder / "model", model, template)
         say(f"{summary(options, model, task)}\nrun     {session.folder}")
         report = PreferenceReport(session.folder, trainer, task.measures, task.samples, session.stopwatch)

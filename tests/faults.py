@@ -20,46 +20,64 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from minigpt import command, train
+from minigpt import command, prefer, train
 from minigpt.run.checkpoint import INCOMING, checkpoints
 from minigpt.run.metrics import read_metrics
 
 
-def run_train(args: list[str], log: Path) -> None:
-    """What `python -m minigpt.train` does, in a process that has its imports behind it."""
+def run_command(name: str, args: list[str], log: Path) -> None:
+    """What `python -m minigpt.train` or prefer does, in a process that has its imports behind it."""
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
     os.dup2(out, 2)
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its usual one is shared by processes, and a killed one cannot give it back
-    sys.argv = ["train", *args]
-    command.run(train.Options, train.main, "train", train.saved_options)
+    sys.argv = [name, *args]
+    module = {"train": train, "prefer": prefer}[name]
+    command.run(module.Options, module.main, name, module.saved_options)
 
 
-def process(args: list[str], log: Path) -> multiprocessing.Process:
+def process(name: str, args: list[str], log: Path) -> multiprocessing.Process:
     """Started from a server that has imported everything and computed nothing, so that it starts at once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["minigpt.train"])
-    started = context.Process(target=run_train, args=(args, log))
+    context.set_forkserver_preload(["minigpt.train", "minigpt.prefer"])
+    started = context.Process(target=run_command, args=(name, args, log))
     started.start()
     return started
 
 
-def finish(args: list[str], log: Path) -> None:
-    started = process(args, log)
+def finish(name: str, args: list[str], log: Path) -> None:
+    started = process(name, args, log)
     started.join()
     if started.exitcode:
         raise RuntimeError(f"The run ended with status {started.exitcode}:\n{log.read_text()[-2000:]}")
 
 
-def options(folder: Path, run: Path, steps: int) -> list[str]:
+METHODS = ("train", "dpo", "reward", "rl")
+CHEERFUL = 'def cheerful(messages, answer, ended):\n    return answer.count("2") - 0.1 * len(answer) + ended\n'
+
+
+def options(method: str, folder: Path, run: Path, steps: int) -> list[str]:
+    """A small run of `train`, or of a method of `prefer`, whose initial model is in `folder` too."""
+    common = [
+        "--run", str(run), "--steps", str(steps), "--batch-size", "3", "--micro-batch-size", "2",
+        "--checkpoint-every", "1", "--eval-every", str(steps * 5 // 8),
+    ]  # fmt: skip
+    if method == "train":
+        return ["--data", str(questions(folder)), "--accuracy-rows", "1", *common]
+    data, rule = folder / "pairs.jsonl", folder / "rule.py"
+    rows = [{"prompt": f"{i} + {i}?", "chosen": f"{2 * i}", "rejected": f"{i} or so"} for i in range(1, 21)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rule.write_text(CHEERFUL)
+    more = ["--reward", f"{rule}:cheerful", "--group-size", "2", "--max-new-tokens", "4"] if method == "rl" else []
+    return ["--init", str(folder / "init"), "--method", method, "--data", str(data), *more, *common]
+
+
+def questions(folder: Path) -> Path:
     data = folder / "questions.jsonl"
     rows = [{"question": f"What is {i} + {i}?", "answer": f"{2 * i}"} for i in range(20)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return [
-        "--data", str(data), "--run", str(run), "--steps", str(steps), "--batch-size", "3", "--micro-batch-size", "2",
-        "--checkpoint-every", "1", "--eval-every", str(steps * 5 // 8), "--accuracy-rows", "1",
-    ]  # fmt: skip
+    return data
 
 
 def outcome(run: Path) -> dict[str, object]:
@@ -69,25 +87,30 @@ def outcome(run: Path) -> dict[str, object]:
     return {
         "model": (run / "model" / "model.safetensors").read_bytes(),
         "checkpoint": checkpoints(run / "checkpoint")[-1].read_bytes(),
+        "frontier": (run / "frontier.json").read_bytes() if (run / "frontier.json").exists() else None,
         "samples": (run / "samples.md").read_text(),
         "events": [{k: v for k, v in event.items() if k not in timed} for event in events],
     }
 
 
-def inject(kills: int, seed: int, folder: Path, steps: int = 24) -> dict[str, int]:
+def inject(kills: int, seed: int, folder: Path, steps: int = 24, method: str = "train") -> dict[str, int]:
     """Runs of `steps` steps, killed until there were enough kills; how many runs there were, and what the kills hit."""
     draw = random.Random(seed)
     whole = folder / "whole"
     start = time.perf_counter()
-    finish(options(folder, whole, steps), folder / "whole.log")
+    name = "train" if method == "train" else "prefer"
+    if name == "prefer":
+        finish("train", options("train", folder, folder / "init", 2), folder / "init.log")
+        start = time.perf_counter()
+    finish(name, options(method, folder, whole, steps), folder / "whole.log")
     duration = time.perf_counter() - start
     expected = outcome(whole)
     told = {"kills": 0, "runs": 0, "while writing a checkpoint": 0, "before the first checkpoint": 0}
     while told["kills"] < kills:
         run, log = folder / f"killed-{told['runs']}", folder / f"killed-{told['runs']}.log"
-        args = options(folder, run, steps)
+        args = options(method, folder, run, steps)
         while told["kills"] < kills and not (run / "result.json").exists():
-            started = process(args, log)
+            started = process(name, args, log)
             started.join(draw.uniform(0.0, 0.5 * duration))
             if started.is_alive():
                 os.kill(started.pid, signal.SIGKILL)
@@ -104,7 +127,7 @@ def inject(kills: int, seed: int, folder: Path, steps: int = 24) -> dict[str, in
             else:
                 shutil.rmtree(run, ignore_errors=True)
         if not (run / "result.json").exists():
-            finish(args, log)
+            finish(name, args, log)
         found = outcome(run)
         for what, value in expected.items():
             if found[what] != value:
@@ -117,9 +140,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--method", choices=METHODS, default="train")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        told = inject(chosen.kills, chosen.seed, Path(folder))
+        told = inject(chosen.kills, chosen.seed, Path(folder), method=chosen.method)
     print("; ".join(f"{name} {count}" for name, count in told.items()), "- every run ended in the same bytes.")
 
 

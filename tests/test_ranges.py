@@ -13,7 +13,7 @@ from minigpt import command
 from minigpt.errors import UserError
 from minigpt.ranges import BelowOne, Count, Range, Temperature, Text, check_used, check_values
 
-COMMANDS = ("train", "generate", "chat", "evaluate", "view", "plot", "bench", "download")
+COMMANDS = ("train", "prefer", "generate", "chat", "evaluate", "view", "plot", "bench", "download")
 NEEDED = {"generate": ["--model=x"], "chat": ["--model=x"], "plot": ["x"], "download": ["gpt2"]}
 OPTIONS = [
     (name, field.name)

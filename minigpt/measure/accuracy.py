@@ -1,17 +1,15 @@
 """Exact match of generated answers."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from minigpt.model.gpt import GPT
 from minigpt.sample.generation import generate_batch
 from minigpt.sample.sampling import GREEDY
+from minigpt.text.gsm8k import GSM8K_ANSWER, gsm8k_number  # noqa: F401 - lesson 14 finds them here
 from minigpt.text.printing import on_one_line, shortened
 from minigpt.text.records import Conversation
 from minigpt.text.template import Message, Template
-
-GSM8K_ANSWER = re.compile(r"#### (\-?[0-9\.\,]+)")
 
 
 def answer(
@@ -72,10 +70,3 @@ def exact_match(conversations: Sequence[Conversation], answers: Sequence[str]) -
 def wanted(conversation: Conversation) -> str:
     """The reference answer: the assistant's last message that is trained on."""
     return conversation.answer
-
-
-def gsm8k_number(text: str) -> str | None:
-    """The final number of a worked answer, by the official rule (openai/grade-school-math, dataset.py): the text after
-    the first "#### ", without commas; None if the format is not followed. Numbers are compared as text."""
-    found = GSM8K_ANSWER.search(text)
-    return found[1].strip().replace(",", "") if found else None

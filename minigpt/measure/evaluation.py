@@ -11,21 +11,45 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from minigpt.learn.loss import perplexity
-from minigpt.measure.accuracy import answer, exact_match, gsm8k_number, wanted
+from minigpt.measure.accuracy import answer, exact_match, wanted
 from minigpt.measure.interval import bootstrap, newcombe, wilson
 from minigpt.measure.perplexity import row_losses
 from minigpt.model.gpt import GPT
 from minigpt.text.examples import Encoded, Example
+from minigpt.text.gsm8k import all_gsm8k, gsm8k_number
 from minigpt.text.records import Conversation
 from minigpt.text.template import Template
 
-SHARES = ("accuracy", "gsm8k_accuracy", "gsm8k_format")  # of the rows: each has 0 or 1
+# Shares of the rows, where each has 0 or 1; a rule's reward often is one.
+SHARES = ("accuracy", "gsm8k_accuracy", "gsm8k_format", "ended", "exact_match", "task", "cheerful", "reward")
 Figure = tuple[float, float, float]  # a figure with both ends of its 95 % interval
 
 
+class Measured:
+    """Figures of one model: each is the sum of one column divided by the sum of another."""
+
+    columns: dict[str, Float[np.ndarray, "_ 2"]]  # numerator and denominator of each figure, row by row
+
+    @cached_property
+    def figures(self) -> dict[str, Figure]:
+        """Every figure of `columns` with its interval: Wilson's of a share whose rows are all 0 or 1, else the
+        bootstrap's over the rows."""
+        return {
+            name: share(rows) if is_share(name, rows) else with_interval(ratio, rows)
+            for name, rows in self.columns.items()
+        }
+
+    def as_json(self) -> dict:
+        """The figures by name, each with its interval."""
+        report = {}
+        for name, (value, low, high) in self.figures.items():
+            report |= {name: value, f"{name}_interval": [low, high]}
+        return report
+
+
 @dataclass(frozen=True)
-class Evaluation:
-    """Measurements of each row; every figure is the sum of one column divided by the sum of another."""
+class Evaluation(Measured):
+    """How well conversations are answered, or plain text is predicted."""
 
     conversations: Sequence[Conversation]
     losses: Sequence[tuple[float, int]] = ()  # the NLL of the supervised tokens and their number
@@ -55,13 +79,8 @@ class Evaluation:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """Every figure of `columns` with its interval: Wilson's of a share, else the bootstrap's over the rows.
-
-        Perplexity is exp of the loss.
-        """
-        figures = {
-            name: share(rows) if name in SHARES else with_interval(ratio, rows) for name, rows in self.columns.items()
-        }
+        """Those of `Measured`, with perplexity, which is exp of the loss."""
+        figures = super().figures
         if "loss" in figures:
             low_to_high = tuple(perplexity(loss) for loss in figures["loss"])
             figures = {"perplexity": low_to_high, **figures}
@@ -81,10 +100,8 @@ class Evaluation:
         return rows
 
     def as_json(self) -> dict:
-        """The figures by name, each with its interval."""
-        report = {}
-        for name, (value, low, high) in self.figures.items():
-            report |= {name: value, f"{name}_interval": [low, high]}
+        """The figures by name, each with its interval, and what they are of."""
+        report = super().as_json()
         if self.losses:
             report["supervised_tokens"] = sum(count for _, count in self.losses)
         if self.answers:
@@ -105,12 +122,16 @@ def with_interval(statistic: Callable, rows: Float[np.ndarray, "n k"]) -> Figure
     return figure, *bootstrap(statistic, rows)
 
 
+def is_share(name: str, rows: Float[np.ndarray, "n 2"]) -> bool:
+    return name in SHARES and bool(np.isin(rows[:, 0], (0, 1)).all())
+
+
 def share(rows: Float[np.ndarray, "n 2"]) -> Figure:
     right, n = int(rows[:, 0].sum()), len(rows)
     return right / n, *wilson(right, n)
 
 
-def difference(first: Evaluation, second: Evaluation) -> dict[str, Figure]:
+def difference(first: Measured, second: Measured) -> dict[str, Figure]:
     """Second minus first for each figure, on the same rows, with the paired interval: the bootstrap's, or Newcombe's
     for shares that differ on no row or on every row, from which a bootstrap can draw nothing else."""
     gaps = {}
@@ -118,7 +139,7 @@ def difference(first: Evaluation, second: Evaluation) -> dict[str, Figure]:
         if name in second.columns:
             b = second.columns[name]
             value, *interval = with_interval(gap, np.concatenate([a, b], axis=1))
-            if name in SHARES and len(set(b[:, 0] - a[:, 0])) == 1:
+            if is_share(name, a) and is_share(name, b) and len(set(b[:, 0] - a[:, 0])) == 1:
                 interval = newcombe(int(a[:, 0].sum()), int(b[:, 0].sum()), len(a))
             gaps[name] = (value, *interval)
     return gaps
@@ -163,4 +184,4 @@ def most_frequent_answer(rows: Sequence[Conversation]) -> Evaluation:
 
 
 def is_gsm8k(rows: Sequence[Conversation]) -> bool:
-    return all(gsm8k_number(wanted(row)) is not None for row in rows)
+    return all_gsm8k(map(wanted, rows))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from minigpt.model.gpt import GPT
 from minigpt.sample.generation import draw_batch
+from minigpt.sample.prompt import as_ids
 from minigpt.sample.sampling import Sampling
 
 
@@ -26,7 +27,7 @@ def draw_answers(
     """`group_size` answers to each prompt, prompt after prompt, from the model's own distribution: temperature 1, and
     nothing cut off, or 15.6 would differentiate another distribution than was drawn from."""
     new = draw_batch(model, prompts, max_new_tokens, Sampling(temperature=1.0), (end,), seed, copies=group_size)
-    asked = [list(prompt) for prompt in prompts for _ in range(group_size)]
+    asked = [as_ids(prompt, model.config) for prompt in prompts for _ in range(group_size)]
     return [Draw(prompt, ids, ids[-1:] == [end]) for prompt, ids in zip(asked, new, strict=True)]
 
 

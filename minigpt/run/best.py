@@ -12,9 +12,10 @@ from safetensors import SafetensorError
 from minigpt.cli.layout import say
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
+from minigpt.preference.reward import RewardModel
 from minigpt.reading import read_object
 from minigpt.run.metrics import read_metrics
-from minigpt.run.options import Options
+from minigpt.run.prefer_options import AnyOptions
 from minigpt.text.template import Template, save_template
 
 RECORD = "best.json"  # in best/: which step's weights these are, and their held-out loss
@@ -23,7 +24,7 @@ RECORD = "best.json"  # in best/: which step's weights these are, and their held
 class Best:
     """Compares the losses of a run's evaluations, those before it was resumed included, and keeps the best weights."""
 
-    def __init__(self, folder: Path, options: Options, model: GPT, template: Template) -> None:
+    def __init__(self, folder: Path, options: AnyOptions, model: GPT | RewardModel, template: Template) -> None:
         """UserError for a best/ whose record cannot be read."""
         self.folder, self.options, self.model, self.template = folder, options, model, template
         self.losses = held_out_losses(folder)
@@ -85,7 +86,7 @@ class Best:
             )
 
 
-def write_model(folder: Path, model: GPT, template: Template) -> None:
+def write_model(folder: Path, model: GPT | RewardModel, template: Template) -> None:
     """Write the model's folder, with its template and tokenizer."""
     model.save_pretrained(folder)
     save_template(folder, template)

@@ -7,6 +7,7 @@ import torch
 from minigpt.errors import UserError
 from minigpt.run.device import choose_device
 from minigpt.run.options import DEFAULT_SIZE, DEFAULT_TEMPLATE, Options
+from minigpt.run.prefer_options import AnyOptions
 from minigpt.text.tokenizer import Tokenizer
 
 DEFAULT_STEPS = 1250  # of the default job: under three minutes on two CPU cores
@@ -15,7 +16,7 @@ DEFAULT_WARMUP = 100
 DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
 
 
-def with_device(options: Options) -> Options:
+def with_device(options: AnyOptions) -> AnyOptions:
     """The options with device and type of matrix products filled in; UserError if not available here."""
     device = choose_device(options.device).type
     dtype = options.dtype
@@ -69,7 +70,7 @@ def with_defaults(
     )
 
 
-def derived(given: Options, resolved: Options) -> list[str]:
+def derived(given: AnyOptions, resolved: AnyOptions) -> list[str]:
     """The options that were left out and have a value now; a resumed run derives them again."""
     left_out = [name for name, value in asdict(given).items() if value is None or value == "auto"]
     return [name for name in left_out if getattr(resolved, name) != getattr(given, name) and name != "run"]

@@ -1,10 +1,10 @@
 """What a run is made from: data, initial weights, tokenizer. They are known by their bytes, wherever they lie."""
 
 import os
-import re
 from pathlib import Path
 
 from minigpt.errors import UserError
+from minigpt.preference.reward_files import function_of
 from minigpt.pretrained.folder import model_folder, weights_sha256
 from minigpt.pretrained.official import TENSORS
 from minigpt.reading import sha256
@@ -50,7 +50,7 @@ def checksums(options: object, data: dict[str, str]) -> dict[str, dict[str, str]
 
 def file_of(reward: str) -> str:
     """The file of FILE.py:NAME, or the folder of a reward model."""
-    return reward.rpartition(":")[0] if re.search(r"\.py:\w+\Z", reward) else reward
+    return named[0] if (named := function_of(reward)) else reward
 
 
 def check_same(earlier: dict, now: dict) -> None:

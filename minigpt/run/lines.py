@@ -65,10 +65,10 @@ def draw_held_out(axis: Axes, steps: Sequence[int], values: list[float], color: 
     return values
 
 
-def step_axis(axis: Axes, histories: Sequence[list[dict]], name: str = "optimizer step") -> int:
+def step_axis(axis: Axes, histories: Sequence[list[dict]]) -> int:
     """The steps of all these runs below the axis; returns the last."""
     last = max((event["step"] for events in histories for event in events), default=0)
-    axis.set_xlabel(name)
+    axis.set_xlabel("optimizer step")
     axis.set_xlim(-0.02 * max(last, 1), 1.02 * max(last, 1))
     axis.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=(1, 2, 5, 10)))
     axis.grid()

@@ -8,6 +8,10 @@ from pathlib import Path
 from minigpt.errors import UserError, warn
 
 Observer = Callable[[dict], object]
+FIGURES = {
+    *("loss", "grad_norm", "accuracy", "reward", "divergence", "kl", "exact_match", "task", "cheerful"),
+    *("chosen_logp", "rejected_logp", "chosen_reward", "rejected_reward"),
+}  # that pictures are drawn of, and null if they were not finite
 
 
 class Metrics:
@@ -50,9 +54,10 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The events of a metrics.jsonl; a last line that was cut short by a crash is ignored. A null loss is NaN again.
+    """The events of a metrics.jsonl; a last line that was cut short by a crash is ignored. A null figure is NaN again.
 
-    UserError for a file that cannot be read, or that contains anything else.
+    An event has a loss, or it is of accuracy on the test, or of reward and divergence on held-out prompts. UserError
+    for a file that cannot be read, or that contains anything else.
     """
     try:
         lines = path.read_bytes().splitlines()
@@ -63,13 +68,14 @@ def read_metrics(path: Path) -> list[dict]:
         try:
             event = json.loads(line)
             event["step"] = int(event["step"])
+            needed = ("loss",)
             if event["split"] == "test":
                 dict(event["accuracy_by_kind"])
-            else:
-                if "reward" not in event or "loss" in event:
-                    event["loss"] = number_of(event["loss"])
-            if "grad_norm" in event:
-                event["grad_norm"] = number_of(event["grad_norm"])
+                needed = ()
+            elif event["split"] == "valid" and "loss" not in event:  # of a policy
+                needed = ("reward", "divergence")
+            for name in (*needed, *(FIGURES & event.keys())):
+                event[name] = number_of(event[name])
             events.append(event)
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             if number < len(lines):
@@ -90,5 +96,5 @@ def json_values(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def number_of(value: float | None) -> float:
+def number_of(value: float | int | None) -> float:
     return math.nan if value is None else float(value)

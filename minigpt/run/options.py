@@ -124,8 +124,9 @@ class Options:
     """Held-out conversations to answer for the accuracy; if left out, all of the built-in test or 50 of other data."""
 
 
-def saved_options(options: Options) -> list[str]:
-    """The options that the run to be resumed or repeated was started with, as command-line arguments.
+def saved_options(options: object) -> list[str]:
+    """The options that the run to be resumed or repeated was started with, as command-line arguments; of any command
+    that makes runs.
 
     What was derived then is derived again. Of --steps and --epochs the one given now counts.
     """

@@ -21,7 +21,7 @@ from minigpt.ranges import (
     check_values,
 )  # fmt: skip
 from minigpt.run.device import Device, Math
-from minigpt.run.options import check_micro_batch
+from minigpt.run.options import Options, check_micro_batch
 
 METHODS = {"dpo": "DPO", "reward": "a reward model", "rl": "reinforcement learning"}
 # The options that only some methods have. Each is None if left out, and then has the default of its method.
@@ -122,6 +122,9 @@ class PreferOptions:
     fast at the official sizes."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """The type of matrix products; auto takes bfloat16 on a CUDA GPU that has it. Weights and loss stay float32."""
+
+
+AnyOptions = Options | PreferOptions  # of the commands that make a run
 
 
 def check(options: PreferOptions) -> None:

@@ -9,19 +9,21 @@ import torch
 from tqdm import tqdm
 
 from minigpt.cli import layout
+from minigpt.cli.layout import say
 from minigpt.learn.trainer import StepReport, Trainer
-from minigpt.measure.evaluation import Figure
+from minigpt.measure.evaluation import SHARES, Figure
+from minigpt.measure.frontier import ENOUGH
 from minigpt.reading import read_object
 from minigpt.run.interruption import measuring
-from minigpt.run.metrics import json_values
-from minigpt.run.preference_measures import Measures
-from minigpt.run.preference_samples import Samples
+from minigpt.run.metrics import json_values, number_of
+from minigpt.run.preference_measures import Measures, PromptMeasures
 from minigpt.run.report import Report
+from minigpt.run.samples import Samples
 from minigpt.run.stopwatch import Stopwatch
 
+FRONTIER = "frontier.json"
 BEFORE = "before.json"  # the figures before training, for the table at the end, also of a resumed run
 PATIENCE = 10  # steps without a difference of rewards, after which the run says so
-SHARES = ("accuracy", "cheerful", "task", "exact_match", "ended")
 NAMES = {
     "loss": "held-out loss",
     "accuracy": "preference accuracy",
@@ -67,6 +69,29 @@ class PreferenceReport(Report):
             figures = self.measure(whole=True)
             (self.folder / BEFORE).write_text(json.dumps(json_values(figures)) + "\n")
             self.show_samples("Before training")
+            if isinstance(self.measures, PromptMeasures):
+                self.find_optimum()
+
+    def find_optimum(self) -> None:
+        """Where the optimum for this beta lies, which is known before training; frontier.json has the whole curve."""
+        with measuring():
+            found = self.measures.frontier(self.trainer.model, self.trainer.beta)
+        (self.folder / FRONTIER).write_text(json.dumps(json_values(found), indent=1) + "\n")
+        rewards, here = found["rewards"], found["here"]
+        words = (
+            f"\nThe reference's answers have the mean reward {rewards['mean']:.3f}, standard deviation "
+            f"{rewards['std']:.3f} ({rewards['draws']} draws to each of {rewards['prompts']} held-out prompts). "
+        )
+        if here is None:
+            words += "--beta is 0: nothing holds the model near the reference, and no optimum is known."
+        else:
+            words += (
+                f"The optimum for beta {here['beta']:g} has {here['reward']:.3f}, at a KL of {here['divergence']:.2f} "
+                "nats an answer"
+            )
+            few = here["effective_draws"] < ENOUGH
+            words += "; or more, as few draws carry weight there." if few else "."
+        say(words)
 
     def evaluate(self, whole: bool = False) -> float:
         """Write the figures on held-out rows to metrics.jsonl; redraw the picture. The loss, or NaN without one."""
@@ -85,7 +110,8 @@ class PreferenceReport(Report):
 
     def after_training(self) -> None:
         """Print the table before and after, and write it to result.json with intervals."""
-        after, before = self.measure(whole=True), read_object(self.folder / BEFORE)
+        after = self.measure(whole=True)
+        before = {name: tuple(map(number_of, one)) for name, one in read_object(self.folder / BEFORE).items()}
         self.show_samples("After training")
         figures = {name: value[0] for name, value in after.items()}
         for when, sides in (("before", before), ("after", after)):
@@ -102,5 +128,5 @@ def in_words(name: str, value: float) -> str:
 
 
 def with_interval(name: str, figure: Figure) -> str:
-    value, low, high = (in_words(name, math.nan if number is None else number) for number in figure)
+    value, low, high = (in_words(name, number) for number in figure)
     return f"{value} ({low} to {high})"

@@ -16,7 +16,7 @@ from minigpt.text.printing import on_one_line, shortened
 from minigpt.text.template import Message, Template
 
 
-class Samples:
+class Prompted:
     """The greedy answers to a few prompts, or what a reward model makes of a few pairs."""
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class Samples:
         raise NotImplementedError
 
 
-class PairAnswers(Samples):
+class PairAnswers(Prompted):
     """Greedy answers beside the two of each pair."""
 
     def __init__(self, template: Template, pairs: Sequence[Pair]) -> None:
@@ -57,7 +57,7 @@ def verdict(pair: Pair, given: str) -> str:
     return f"chosen: {as_code(pair.chosen)}"
 
 
-class RewardedPairs(Samples):
+class RewardedPairs(Prompted):
     """What a reward model makes of the two answers of each pair."""
 
     def __init__(self, pairs: Sequence[Pair], rows: Sequence[PairRows]) -> None:
@@ -75,7 +75,7 @@ class RewardedPairs(Samples):
         return found
 
 
-class RewardedAnswers(Samples):
+class RewardedAnswers(Prompted):
     """Greedy answers with their rewards."""
 
     def __init__(self, template: Template, prompts: Sequence[Prompt], reward: Reward, max_new_tokens: int) -> None:

@@ -1,6 +1,6 @@
 """What a run of each method is made of: its data, its trainer, and what is measured and shown of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tqdm import tqdm
@@ -13,14 +13,17 @@ from minigpt.preference.likelihood import answer_row
 from minigpt.preference.pair_trainers import DPOTrainer, PairRows, RewardTrainer
 from minigpt.preference.policy import Draw
 from minigpt.preference.reward import RewardModel
-from minigpt.preference.rewards import Prompt, Reward, load_reward, unfinished
+from minigpt.preference.rewards import Learned, Prompt, Reward, load_reward, unfinished
 from minigpt.preference.rl_trainer import RLTrainer
 from minigpt.preference.rows import EncodedPairs, encode_pairs, encode_prompts
 from minigpt.run.prefer_options import PreferOptions, prefer_recipe, with_prefer_defaults
 from minigpt.run.preference_measures import Measures, PairMeasures, PromptMeasures, RewardMeasures
-from minigpt.run.preference_samples import PairAnswers, RewardedAnswers, RewardedPairs, Samples
+from minigpt.run.preference_samples import PairAnswers, RewardedAnswers, RewardedPairs
+from minigpt.run.samples import Samples
 from minigpt.run.start import load_model, longest_row
-from minigpt.text.pair_splits import PairData, load_pairs, load_prompts
+from minigpt.text.pair_splits import PreferenceData, load_pairs, load_prompts
+from minigpt.text.pairs import Pair, are_pairs
+from minigpt.text.records import pair_names
 from minigpt.text.template import Template
 
 
@@ -29,7 +32,7 @@ class Task:
     """One run's parts; `words` are the lines about them among the first lines of a run."""
 
     options: PreferOptions
-    data: PairData
+    data: PreferenceData
     trainer: Trainer
     measures: Measures
     samples: Samples
@@ -53,7 +56,7 @@ def task_of(options: PreferOptions, model: GPT | RewardModel, template: Template
     return replace(task, words=data_words(data, f"{len(train.chosen):,} pairs", len(valid.chosen), train) + task.words)
 
 
-def check_any(data: PairData, train: Sequence, valid: Sequence, what: str) -> None:
+def check_any(data: PreferenceData, train: Sequence, valid: Sequence, what: str) -> None:
     for rows, use in ((train, "to learn from"), (valid, "held out")):
         if not rows:
             raise UserError(
@@ -61,7 +64,7 @@ def check_any(data: PairData, train: Sequence, valid: Sequence, what: str) -> No
             )
 
 
-def data_words(data: PairData, learned: str, held_out: int, fitted: object) -> str:
+def data_words(data: PreferenceData, learned: str, held_out: int, fitted: object) -> str:
     bad = f"        {len(data.bad):,} bad rows left out, listed in bad_rows.jsonl\n" if data.bad else ""
     return f"data    {', '.join(data.names)}: {learned} to learn from, {held_out:,} held out; {fitted}\n{bad}"
 
@@ -72,7 +75,7 @@ def pair_rows(pairs: EncodedPairs) -> list[PairRows]:
 
 def reward_task(
     options: PreferOptions,
-    data: PairData,
+    data: PreferenceData,
     rows: Sequence[PairRows],
     valid: EncodedPairs,
     model: RewardModel,
@@ -88,7 +91,7 @@ def reward_task(
 
 def dpo_task(
     options: PreferOptions,
-    data: PairData,
+    data: PreferenceData,
     rows: Sequence[PairRows],
     valid: EncodedPairs,
     model: GPT,
@@ -100,7 +103,7 @@ def dpo_task(
     total = min(len(rows), recipe.steps * recipe.batch_size)
     with tqdm(total=total, desc="reading the reference", unit="pair", leave=False) as bar:
         trainer.read_reference(bar.update)
-    measures = PairMeasures(pair_rows(valid), valid.pairs, template, beta, smoothing, model)
+    measures = PairMeasures(pair_rows(valid), valid.pairs, template, beta, smoothing, model, loader(options))
     anchor = f", and {options.sft_weight:g} times the NLL a token of the chosen answers" if options.sft_weight else ""
     words = f"learns  DPO with beta {beta:g}{anchor}; the reference is {options.init} as it is now\n"
     return Task(options, data, trainer, measures, PairAnswers(template, valid.pairs), words)
@@ -122,14 +125,20 @@ def prompt_task(options: PreferOptions, model: GPT, template: Template, t_max: i
         [Prompt(template.prompt(row.asked), row.asked, row.answer, row.source, row.kind) for row in rows.conversations]
         for rows in (train, valid)
     )
-    reward = load_reward(options.reward, template, model.device)
-    options, reward = with_unfinished(options, reward, held_out, data, template)
-    reference = load_model(options.init, None, options.device, options.math)[0] if options.beta else None
+    wanted = [prompt.wanted for prompt in [*prompts, *held_out]]
+    longest = max(len(prompt.ids) for prompt in [*prompts, *held_out]) + most
+    reward = load_reward(options.reward, template, model.device, wanted, longest)
+    pairs = held_out_pairs(options)
+    frozen = 4 * reward.model.config.parameter_count if isinstance(reward, Learned) else 0
+    options, reward = with_unfinished(options, reward, held_out, pairs, template)
+    load = loader(options)
+    reference = load() if options.beta else None
     trainer = RLTrainer(
         model, prompts, prefer_recipe(options), reward, reference, options.beta, template.end, options.group_size, most
     )
-    last_sign = bool(data.pairs) and last_sign_alone(data.pairs)
-    measures = PromptMeasures(held_out, template, reward, reference, most, last_sign)
+    trainer.frozen_bytes += frozen
+    last_sign = bool(pairs) and last_sign_alone(pairs)
+    measures = PromptMeasures(held_out, template, reward, (lambda: reference) if reference else load, most, last_sign)
     held = f"{options.beta:g} a nat of KL from {options.init}" if options.beta else "nothing holds it near its start"
     words = (
         f"learns  from the reward {options.reward} of {options.group_size} answers drawn to each prompt, of at most "
@@ -139,14 +148,26 @@ def prompt_task(options: PreferOptions, model: GPT, template: Template, t_max: i
     return Task(options, data, trainer, measures, RewardedAnswers(template, held_out, reward, most), words)
 
 
+def loader(options: PreferOptions) -> Callable[[], GPT]:
+    """Loads the model of --init, for what is measured against it while it is not held in memory."""
+    return lambda: load_model(options.init, None, options.device, options.math)[0]
+
+
+def held_out_pairs(options: PreferOptions) -> list[Pair]:
+    """The pairs that the held-out prompts of rl are of; none where the data are conversations."""
+    if not all(map(are_pairs, pair_names(options.data, "train"))):
+        return []
+    return load_pairs(options.data, options.valid, True, options.seed).valid
+
+
 def with_unfinished(
-    options: PreferOptions, reward: Reward, prompts: Sequence[Prompt], data: PairData, template: Template
+    options: PreferOptions, reward: Reward, prompts: Sequence[Prompt], pairs: Sequence[Pair], template: Template
 ) -> tuple[PreferOptions, Reward]:
     """The reward with what an answer is worth that was cut off: --unfinished, else for a learned reward the lowest one
     of a held-out pair's sides, or of a held-out answer."""
     worth = options.unfinished
-    if worth is None and reward.is_learned:
-        sides = [(p.prompt, text) for p in data.held_out_pairs for text in (p.chosen, p.rejected)]
+    if worth is None and isinstance(reward, Learned):
+        sides = [(p.prompt, text) for p in pairs for text in (p.chosen, p.rejected)]
         sides = sides or [(prompt.messages, prompt.wanted) for prompt in prompts]
         asked = [Prompt(template.prompt(messages), messages, None, "") for messages, _ in sides]
         rows = [answer_row(template, messages, text) for messages, text in sides]

@@ -16,11 +16,11 @@ from minigpt.learn.loss import perplexity
 from minigpt.learn.trainer import StepReport, Trainer
 from minigpt.measure.accuracy import Accuracy
 from minigpt.measure.perplexity import response_loss
-from minigpt.run.curves import draw, optional
 from minigpt.run.interruption import measuring
 from minigpt.run.memory import peak_memory_bytes
 from minigpt.run.metrics import Metrics, json_values, read_metrics
-from minigpt.run.samples import Answers, Continuations
+from minigpt.run.plots import draw_run
+from minigpt.run.samples import Samples
 from minigpt.run.stopwatch import Stopwatch, duration
 from minigpt.text.examples import Example
 
@@ -37,7 +37,7 @@ class Report:
         folder: Path,
         trainer: Trainer,
         valid: Sequence[Example],
-        samples: Answers | Continuations,
+        samples: Samples,
         stopwatch: Stopwatch | None = None,
     ) -> None:
         self.folder, self.trainer, self.valid, self.samples = folder, trainer, valid, samples
@@ -112,8 +112,7 @@ class Report:
         return nll / count
 
     def draw(self) -> None:
-        with optional(self.folder / "loss.png"):
-            draw([self.folder], self.folder / "loss.png")
+        draw_run(self.folder)
 
     def show_midway(self) -> None:
         """Show the samples after half of the steps; once, also where an interrupted run is resumed there."""

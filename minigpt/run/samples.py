@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
+
+from torch import nn
 
 from minigpt.measure.accuracy import Accuracy, answer, exact_match, wanted
 from minigpt.model.gpt import GPT
+from minigpt.preference.rewards import Prompt
 from minigpt.sample.generation import generate_batch
 from minigpt.sample.sampling import Sampling
 from minigpt.text.examples import Example, Splits
+from minigpt.text.pairs import Pair
 from minigpt.text.printing import on_one_line, shortened
 from minigpt.text.records import Conversation
 from minigpt.text.template import Template
@@ -15,6 +20,18 @@ from minigpt.text.tokenizer import Tokenizer
 
 SAMPLES = 6  # conversations shown
 OPENINGS, NEW_TOKENS = 3, 120  # texts continued, and by how much at most
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A few prompts that a model answers; how many of them are right or wrong is the length."""
+
+    def __len__(self) -> int: ...
+
+    def show(self, model: nn.Module) -> tuple[list[str], str]: ...
+
+
+Row = TypeVar("Row", Conversation, Pair, Prompt)
 
 
 class Answers:
@@ -83,8 +100,8 @@ def samples_of(splits: Splits, template: Template) -> Answers | Continuations:
     return Answers(template, splits.test) if splits.test else Continuations(template.tokenizer, splits.valid)
 
 
-def spread(conversations: Sequence[Conversation], count: int) -> list[Conversation]:
-    """`count` conversations of as many different kinds as possible."""
+def spread(conversations: Sequence[Row], count: int) -> list[Row]:
+    """`count` conversations, pairs or prompts of as many different kinds as possible."""
     first_of_kind = list({row.kind: row for row in reversed(conversations)}.values())
     rest = [row for row in conversations if row not in first_of_kind]
     kinds = sorted(first_of_kind, key=lambda row: row.kind)

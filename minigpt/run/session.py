@@ -14,7 +14,6 @@ from minigpt.pretrained.tensor_files import resume_command
 from minigpt.run.best import check_not_over
 from minigpt.run.changes import Changes
 from minigpt.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from minigpt.run.curves import draw, optional
 from minigpt.run.defaults import derived
 from minigpt.run.folder import (
     Lock,
@@ -26,11 +25,14 @@ from minigpt.run.folder import (
 from minigpt.run.identity import check_present, checksums
 from minigpt.run.interruption import Interrupted, Interruption
 from minigpt.run.memory import check_memory, out_of_memory
-from minigpt.run.options import Options
-from minigpt.run.prefer_options import PreferOptions
+from minigpt.run.plots import draw_run
+from minigpt.run.prefer_options import AnyOptions
 from minigpt.run.stopwatch import Stopwatch
 from minigpt.text.corpus import PlainText
+from minigpt.text.pair_splits import PreferenceData
 from minigpt.text.splits import Data, write_bad_rows
+
+AnyData = Data | PlainText | PreferenceData
 
 
 class Session:
@@ -39,7 +41,7 @@ class Session:
     As a context manager it holds the folder's lock; a resumed run takes it before anything is read.
     """
 
-    def __init__(self, options: Options | PreferOptions) -> None:
+    def __init__(self, options: AnyOptions) -> None:
         """UserError for changed options that a resumed or repeated run does not allow."""
         earlier = options.run if options.resume else options.repeat
         self.given, self.earlier, self.changes = options, read_options(earlier) if earlier else None, None
@@ -59,7 +61,7 @@ class Session:
             self._stack.enter_context(Lock(self.folder))
         return self
 
-    def start(self, options: Options | PreferOptions, trainer: Trainer, data: Data | PlainText, name: str) -> None:
+    def start(self, options: AnyOptions, trainer: Trainer, data: AnyData, name: str) -> None:
         """Create the folder, or restore the trainer of a resumed run; from here on a signal ends it after its step.
 
         Without --run it is the next free number under runs/ after `name`. UserError if it does not fit into memory, if
@@ -117,13 +119,9 @@ class Session:
 
     def _stop(self) -> None:
         self.save()
-        self._draw()
+        draw_run(self.folder)
         print(f"Stopped after step {self.trainer.step}. To continue: {resume_command(self.folder)}")
         raise SystemExit(128 + self._interruption.signal)
-
-    def _draw(self) -> None:
-        with optional(self.folder / "loss.png"):
-            draw([self.folder], self.folder / "loss.png")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -136,7 +134,7 @@ class Session:
             if isinstance(error, Interrupted):
                 self._stop()
             if isinstance(error, NotFinite):
-                self._draw()
+                draw_run(self.folder)
                 kept = [path.name for path in checkpoints(self.folder / "checkpoint")]
                 lower = resume_command(self.folder, "--lr", f"{self.options.lr / 3:.1g}")
                 raise UserError(

@@ -79,4 +79,4 @@ def only_a(tmp_path: Path) -> Path:
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than the few steps of a test; test_train.py looks at the pictures."""
     for module in ("report", "session"):
-        monkeypatch.setattr(f"minigpt.run.{module}.draw", lambda runs, out: out.touch())
+        monkeypatch.setattr(f"minigpt.run.{module}.draw_run", lambda run: (run / "loss.png").touch())

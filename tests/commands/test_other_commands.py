@@ -1,8 +1,10 @@
 """generate, plot and bench on a small run."""
 
 import importlib
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -61,6 +63,54 @@ def test_plot_draws_several_runs_into_one_picture(cli, run, tmp_path):
     assert outcome.status == 0, outcome.err
     assert outcome.out.strip() == str(tmp_path / "both.png")
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def preferring(folder: Path, method: str) -> Path:
+    """The folder of a run of prefer with two evaluations."""
+    folder.mkdir()
+    (folder / "options.json").write_text(json.dumps({"command": "prefer", "method": method}))
+    events = [
+        {"step": step, "split": "valid", "reward": 0.5, "divergence": 0.1 * step}
+        if method == "rl"
+        else {"step": step, "split": "valid", "loss": 0.7, "accuracy": 0.5, "chosen_logp": -1.0, "rejected_logp": -1.0}
+        for step in (0, 4)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("methods", "log_y"), [(["dpo"], "always"), (["dpo", "reward"], "never"), (["rl"], "auto"), (["rl", "rl"], "auto")]
+)
+def test_plot_draws_runs_of_prefer_under_their_own_name(cli, tmp_path, methods, log_y):
+    runs = [preferring(tmp_path / f"{i}-{method}", method) for i, method in enumerate(methods)]
+    outcome = cli("plot", *runs, "--log-y", log_y)
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.strip() == str(runs[0] / "preference.png")
+    assert (runs[0] / "preference.png").read_bytes().startswith(b"\x89PNG")
+    assert not (runs[0] / "loss.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        (["dpo", "reward", "rl"], "prefer --method dpo, 2-rl of prefer --method rl: their figures share no axis"),
+        (["rl", "dpo"], "0-rl is a run of prefer --method rl, 1-dpo of prefer --method dpo"),
+        (["dpo", "run"], "0-dpo is a run of prefer --method dpo, RUN of train"),
+        (["run", "rl"], "RUN is a run of train, 1-rl of prefer --method rl"),
+        (["ppo"], "0-ppo/options.json does not hold a run's options: malformed method"),
+        (["rl", "--log-y", "always"], "--log-y has no effect on runs of prefer --method rl"),
+    ],
+)
+def test_plot_refuses_runs_that_share_no_axis(cli, run, tmp_path, methods, words):
+    made = {name: Path(f"{i}-{name}") for i, name in enumerate(methods) if name in ("dpo", "reward", "rl", "ppo")}
+    for name, folder in made.items():
+        preferring(tmp_path / folder, name)
+    args = [run if name == "run" else made.get(name, name) for name in methods]
+    outcome = cli("plot", *args, "--out", tmp_path / "x.png")
+    assert outcome.status == 2
+    assert words.replace("RUN", str(run)) in " ".join(outcome.err.split())
+    assert not (tmp_path / "x.png").exists()
 
 
 @pytest.fixture

@@ -76,7 +76,14 @@ def test_a_run_resumed_at_its_last_step_forgets_the_evaluation_that_ends_it(path
     assert steps(path) == [(1, "train"), (2, "train"), (3, "train"), (4, "train"), (2, "valid")]
 
 
-@pytest.mark.parametrize("line", ["nonsense", "[]", "{}", '{"step": "x", "split": "train", "loss": 1}', "\x80"])
+@pytest.mark.parametrize(
+    "line",
+    ["nonsense", "[]", "{}", '{"step": "x", "split": "train", "loss": 1}', "\x80", '{"step": 1, "split": "valid"}',
+     '{"step": 1, "split": "valid", "reward": 1.0}', '{"step": 1, "split": "valid", "divergence": 1.0}',
+     '{"step": 1, "split": "valid", "reward": 1.0, "divergence": "far"}',
+     '{"step": 1, "split": "train", "reward": 1.0, "divergence": 1.0}',
+     '{"step": 1, "split": "valid", "loss": 1.0, "chosen_logp": []}'],
+)  # fmt: skip
 def test_a_line_that_is_no_event_is_named(path: Path, line: str) -> None:
     """Between others; as the last it is what a crash left."""
     whole = path.read_text()
@@ -121,6 +128,17 @@ def test_a_line_of_an_earlier_version_with_nan_in_it_is_read(path: Path) -> None
     [event] = read_metrics(path)
     assert math.isnan(event["loss"])
     assert "null" in path.read_text()
+
+
+def test_held_out_prompts_have_a_reward_and_a_divergence_in_place_of_a_loss(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    metrics.write(0, "valid", reward=0.25, divergence=0.0, task=0.5)
+    metrics.write(4, "valid", reward=math.nan, divergence=math.inf)
+    metrics.close()
+    first, second = read_metrics(tmp_path / "metrics.jsonl")
+    assert first == {"step": 0, "split": "valid", "reward": 0.25, "divergence": 0.0, "task": 0.5}
+    assert math.isnan(second["reward"])
+    assert math.isnan(second["divergence"])
 
 
 def test_who_observes_gets_the_events_that_were_kept_and_each_new_one(path: Path) -> None:

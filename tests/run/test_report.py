@@ -74,7 +74,7 @@ def test_an_evaluation_on_the_way_reads_256_rows_and_the_last_one_all(
     monkeypatch.setattr(
         report_module, "response_loss", lambda model, rows, *more: (read.append(len(rows)), (1.0, 1))[1]
     )
-    monkeypatch.setattr(report_module, "draw", lambda *_: None)
+    monkeypatch.setattr(report_module, "draw_run", lambda *_: None)
     report.valid = list(report.valid) * 300
     report.evaluate()
     report.evaluate(whole=True)
@@ -87,7 +87,7 @@ def test_the_rows_of_an_evaluation_on_the_way_are_spread_over_the_held_out_ones(
     """Held-out text is in its own order: its beginning alone would not stand for all of it."""
     read: list[int] = []
     monkeypatch.setattr(report_module, "response_loss", lambda model, rows, *more: (read.extend(rows), (1.0, 1))[1])
-    monkeypatch.setattr(report_module, "draw", lambda *_: None)
+    monkeypatch.setattr(report_module, "draw_run", lambda *_: None)
     report.valid = range(1024)
     report.evaluate()
     assert read == list(range(0, 1024, 4))
@@ -128,7 +128,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_figure(
     def failing(*_: object) -> None:
         raise ValueError("ParseException: $5")
 
-    monkeypatch.setattr(report_module, "draw", failing)
+    monkeypatch.setattr("minigpt.run.plots.draw", failing)
     report.samples.test = [Conversation(ROW.messages, "row", kind="\ud800 $5%\x1b[31m")]
     report.before_training()
     report.trainer.train_step()
@@ -145,7 +145,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_figure(
 def test_the_time_is_that_of_the_whole_run_and_unknown_memory_is_left_out(
     report: Report, monkeypatch: pytest.MonkeyPatch, capsys, peak: int | None
 ) -> None:
-    monkeypatch.setattr(report_module, "draw", lambda *_: None)
+    monkeypatch.setattr(report_module, "draw_run", lambda *_: None)
     monkeypatch.setattr(report_module, "peak_memory_bytes", lambda device: peak)
     report.stopwatch.before = 7200.0
     report.trainer.step = 1

@@ -5,7 +5,8 @@ import torch
 
 from minigpt import GPT, GPTConfig, generate
 from minigpt.errors import UserError
-from minigpt.sample.generation import generate_batch, stream
+from minigpt.model.cache import Cache
+from minigpt.sample.generation import draw_batch, generate_batch, next_logits, stream
 from minigpt.sample.sampling import GREEDY, Sampling
 from tests.reference.pair import make_pair, random_ids
 
@@ -80,6 +81,53 @@ def test_it_stops_where_the_context_is_full(model: GPT, length: int) -> None:
     assert len(new) == N_CTX - length + 1
 
 
+def test_a_batch_of_draws_keeps_the_stop_token_exactly_where_one_was_drawn(model: GPT) -> None:
+    prompts = prompts_of(5, 1, 12, N_CTX)
+    free = [greedy(model, prompt, 20) for prompt in prompts]
+    for stop in [(free[0][3],), (free[1][0], free[2][7]), (free[3][0],)]:
+        cut = [next((i for i, token in enumerate(text) if token in stop), len(text)) for text in free]
+        expected = [text[: n + 1] for text, n in zip(free, cut, strict=True)]
+        assert draw_batch(model, prompts, 20, GREEDY, stop) == expected
+        assert generate_batch(model, prompts, 20, GREEDY, stop) == [text[:n] for text, n in zip(free, cut, strict=True)]
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(1.0), Sampling(0.7, top_k=9)])
+@pytest.mark.parametrize(("lengths", "copies"), [((5, 1, 12, 5), 3), ((60, 10, 63), 2), ((N_CTX, 3), 4), ((7,), 8)])
+def test_copies_of_a_prompt_are_the_prompt_repeated(
+    model: GPT, sampling: Sampling, lengths: tuple[int, ...], copies: int
+) -> None:
+    """The same texts from the same seed, prompt after prompt; each prompt is read once."""
+    model.wte.weight.data *= 0.3
+    prompts = prompts_of(*lengths)
+    repeated, stop = [prompt for prompt in prompts for _ in range(copies)], range(100, 120)
+    read: list[int] = []
+    hook = model.h[0].register_forward_hook(lambda _, args, __: read.append(len(args[0])))
+    found = draw_batch(model, prompts, 20, sampling, stop, 0, copies)
+    hook.remove()
+    assert read[0] == len(prompts)
+    assert max(read[1:]) == sum(len(text) > 1 for text in found)
+    assert found == draw_batch(model, repeated, 20, sampling, stop, 0)
+    assert sampling == GREEDY or len(set(map(tuple, found))) > len(prompts)
+
+
+def test_copies_score_the_next_token_as_the_prompt_repeated_does(model: GPT) -> None:
+    prompts = prompts_of(5, 1, 12)
+    rows, lengths = [0, 0, 1, 1, 2, 2], [5, 1, 12]
+    padded = torch.tensor([prompt + [0] * (12 - len(prompt)) for prompt in prompts])
+    new = torch.arange(6).unsqueeze(1)
+
+    def after(ids: torch.Tensor, lengths: list[int], copied: list[int] | None) -> torch.Tensor:
+        cache = Cache(model.config, len(ids), 13, model.device)
+        next_logits(model, ids, cache, lengths)
+        cache.trim(lengths)
+        if copied is not None:
+            cache.select_rows(copied)
+        return next_logits(model, new, cache, [1] * 6)
+
+    expected = after(padded[rows], [lengths[row] for row in rows], None)
+    torch.testing.assert_close(after(padded, lengths, rows), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_an_empty_prompt_starts_from_the_end_of_text_token(model: GPT) -> None:
     bos = model.config.bos_token_id
     assert generate(model, [], 8, temperature=0.0) == greedy(model, [bos], 8)
@@ -111,6 +159,8 @@ def test_no_token_asked_for_is_no_token(model: GPT) -> None:
     assert generate(model, [1, 2], 0) == []
     assert generate_batch(model, [[1], []], 0, GREEDY) == [[], []]
     assert generate_batch(model, [], 5, GREEDY) == []
+    assert draw_batch(model, [[1], []], 0, GREEDY, copies=2) == [[]] * 4
+    assert draw_batch(model, [], 5, GREEDY, copies=2) == []
 
 
 @pytest.mark.parametrize(

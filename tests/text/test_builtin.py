@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 import pytest
 
 from minigpt.text.builtin import write
-from minigpt.text.records import BUILTIN, Conversation, read_conversations
+from minigpt.text.pairs import Pair, read_pairs
+from minigpt.text.records import BUILTIN, Conversation, data_names, pair_names, read_conversations
 
 SPLITS = ("train", "valid", "test")
 
@@ -23,7 +24,7 @@ def asked(row: Conversation) -> str:
 def test_the_generator_writes_the_committed_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "FOLDER", tmp_path)
     write.main()
-    for split in SPLITS:
+    for split in (*SPLITS, "pairs-train", "pairs-test"):
         assert (tmp_path / f"{split}.jsonl").read_bytes() == (BUILTIN / f"{split}.jsonl").read_bytes()
 
 
@@ -104,3 +105,43 @@ def test_the_arithmetic_is_right(splits):
                 assert int(row.messages[-1]["content"]) == (x - y if minus else x + y), row
                 checked += 1
     assert checked > 500
+
+
+@pytest.fixture(scope="module")
+def pairs() -> dict[str, list[Pair]]:
+    return {split: read_pairs([BUILTIN / f"pairs-{split}.jsonl"]) for split in ("train", "test")}
+
+
+def test_there_are_as_many_pairs_of_every_kind(pairs):
+    for split, each in (("train", 160), ("test", 30)):
+        assert Counter(pair.kind for pair in pairs[split]) == dict.fromkeys(write.KINDS, each)
+
+
+def test_a_pairs_rejected_answer_is_the_wanted_one_of_the_same_split(splits, pairs):
+    for split, rows in pairs.items():
+        wanted = {asked(row): (row.answer, row.kind) for row in splits[split]}
+        for pair in rows:
+            assert wanted[json.dumps(pair.prompt, ensure_ascii=False)] == (pair.rejected, pair.kind)
+    assert len(pairs["test"]) == len(splits["test"])
+
+
+def test_the_chosen_answer_says_the_same_and_ends_in_an_exclamation_mark(pairs):
+    for pair in (*pairs["train"], *pairs["test"]):
+        assert pair.chosen.endswith("!")
+        assert not pair.rejected.endswith("!")
+        assert pair.chosen.rstrip("!.") == pair.rejected.rstrip("!.") != ""
+
+
+def test_the_pairs_are_in_the_layout_with_an_explicit_prompt(pairs):
+    for split, rows in pairs.items():
+        lines = [json.loads(line) for line in (BUILTIN / f"pairs-{split}.jsonl").open(encoding="utf-8")]
+        assert [list(line) for line in lines] == [["prompt", "chosen", "rejected", "kind"]] * len(rows)
+        for line in lines:
+            assert [message["role"] for message in (*line["chosen"], *line["rejected"])] == ["assistant"] * 2
+
+
+def test_the_names_of_the_pairs():
+    for split, file in (("train", "pairs-train"), ("valid", "pairs-test"), ("test", "pairs-test")):
+        assert data_names(["builtin-pairs"], split) == [str(BUILTIN / f"{file}.jsonl")]
+        assert pair_names(["builtin", "builtin-pairs", "x"], split) == [str(BUILTIN / f"{file}.jsonl")] * 2 + ["x"]
+    assert data_names(["builtin"], "test") == [str(BUILTIN / "test.jsonl")]
