@@ -19,6 +19,7 @@ from minigpt.run.device import place
 from minigpt.run.memory import peak_memory_bytes
 from minigpt.run.options import check_micro_batch
 from minigpt.run.prefer_options import DEFAULTS, LR
+from minigpt.run.preference_tasks import pair_rows
 from minigpt.run.start import longest_row
 from minigpt.text.pairs import read_pairs
 from minigpt.text.records import pair_names
@@ -36,7 +37,7 @@ def bench_dpo(options: Options, batch_size: int, device: torch.device) -> None:
     config = GPTConfig.named(size, vocab_size=len(tokenizer))
     t_max = longest_row(options.max_length, config.n_ctx)
     encoded = encode_pairs(read_pairs(pair_names(options.data, "train")), load_template("chatml", tokenizer), t_max)
-    pairs = [PairRows(*rows) for rows in zip(encoded.chosen, encoded.rejected, strict=True)]
+    pairs = pair_rows(encoded)
     model = place(GPT(config), device, options.math, options.compile)
     recipe = Recipe(
         steps=options.steps + WARM_UP,

@@ -78,10 +78,11 @@ def bench_rl(options: Options, batch_size: int, device: torch.device) -> None:
     drawn = mean(report.supervised_tokens for _, _, report in steps)
     print_header(options, size, config, device)
     say(
-        f"{batch_size} prompts of {mean(len(prompt.ids) for prompt in prompts):.0f} tokens, {K} answers drawn to each of "
-        f"at most {most} tokens, {drawn / batch_size / K:.1f} on average with random weights; {options.dtype}; medians "
-        f"of {options.steps} steps; {'explicit' if model.is_explicit else 'fast'} formulas\n"
-        f"  a step{middle:12.3f} s   {batch_size * K / middle:,.1f} answers, {drawn / middle:,.0f} drawn tokens per second"
+        f"{batch_size} prompts of {mean(len(prompt.ids) for prompt in prompts):.0f} tokens, {K} answers to each of at "
+        f"most {most} tokens, drawn from random weights: {drawn / batch_size / K:.1f} on average; {options.dtype}; "
+        f"medians of {options.steps} steps; {'explicit' if model.is_explicit else 'fast'} formulas\n"
+        f"  a step   {middle:9.3f} s   {batch_size * K / middle:,.1f} answers per second, {drawn / middle:,.0f} drawn "
+        "tokens per second"
     )
     for part, kind in PARTS.items():
         seconds = median(seconds[part] for _, seconds, _ in steps)
