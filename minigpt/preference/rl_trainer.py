@@ -59,21 +59,21 @@ class RLTrainer(Trainer):
             asked = [prompt for prompt in rows for _ in range(K)]
             rewards = self.reward(asked, draws).to(model.device)
             answered = [continued(d.prompt, d.answer, p.source) for p, d in zip(asked, draws, strict=True)]
-            groups = split_by_length(
-                [used_length(row) for row in answered],
-                OVERHEAD[model.device.type],
-                K * self.recipe.micro_batch_size,
-                room(model),
-            )
-            # All rewards of a group must be known before its first gradient. A step of one micro-batch needs its
-            # log-likelihoods once, else they are worked out again with gradients.
-            once = len(groups) == 1
+            lengths = [used_length(row) for row in answered]
+            most = K * self.recipe.micro_batch_size
+            groups = split_by_length(lengths, OVERHEAD[model.device.type], most, room(model))
+            # All rewards of a group must be known before its first gradient. Where all rows may be in memory at once,
+            # their log-likelihoods are worked out once, else a second time with gradients.
+            padded = sum(len(group) * max(lengths[i] for i in group) for group in groups)
+            once = len(answered) <= most and padded <= room(model)
+            if once:
+                groups = [list(range(len(answered)))]
             with torch.set_grad_enabled(once):
-                policy = log_likelihood(model, answered, K * self.recipe.micro_batch_size)
+                policy = log_likelihood(model, answered, most)
             reference = policy.detach()
             if self.reference is not None:
                 with torch.no_grad():
-                    reference = log_likelihood(self.reference, answered, K * self.recipe.micro_batch_size)
+                    reference = log_likelihood(self.reference, answered, most)
             returns = penalised(*(each.view(-1, K) for each in (rewards, policy.detach(), reference)), self.beta)
             advantages = leave_one_out(returns).flatten()
             loss = torch.zeros((), device=model.device)
@@ -82,18 +82,18 @@ class RLTrainer(Trainer):
                 part = policy_loss(advantages[group], log_pi) * (len(group) / len(answered))
                 part.backward()
                 loss += part.detach()
-        self.read = sum(map(used_length, answered))
-        lengths = [len(draw.answer) for draw in draws]
+        self.read = sum(lengths)
+        drawn = sum(len(draw.answer) for draw in draws)
         groups_of = rewards.view(-1, K)
         self.figures = {
             "reward": mean_reward(rewards).item(),
             "reward_std": rewards.std(unbiased=False).item(),
             "kl": (policy.detach() - reference).mean().item(),
             "advantage_std": advantages.std(unbiased=False).item(),
-            "answer_tokens": sum(lengths) / len(lengths),
+            "answer_tokens": drawn / len(draws),
             "ended": sum(draw.ended for draw in draws) / len(draws),
             "alike": (groups_of == groups_of[:, :1]).all(1).float().mean().item(),
         }
         if self.reference is None:
             del self.figures["kl"]
-        return loss.item(), sum(lengths)
+        return loss.item(), drawn

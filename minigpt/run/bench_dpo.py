@@ -11,18 +11,19 @@ from minigpt.learn.schedule import warmup_then_decay
 from minigpt.learn.trainer import Recipe
 from minigpt.measure.speed import WARM_UP, in_turn, timed
 from minigpt.model.gpt import GPT
-from minigpt.preference.likelihood import answer_row
 from minigpt.preference.pair_trainers import DPOTrainer, PairRows, sides
+from minigpt.preference.rows import encode_pairs
 from minigpt.run.bench_options import Options
 from minigpt.run.bench_sides import peer, print_header, print_ratio
 from minigpt.run.device import place
 from minigpt.run.memory import peak_memory_bytes
 from minigpt.run.options import check_micro_batch
 from minigpt.run.prefer_options import DEFAULTS, LR
+from minigpt.run.preference_tasks import pair_rows
 from minigpt.run.start import longest_row
 from minigpt.text.pairs import read_pairs
-from minigpt.text.records import BUILTIN_NAME, BUILTIN_PAIRS, data_names
-from minigpt.text.template import Template, load_template
+from minigpt.text.records import pair_names
+from minigpt.text.template import load_template
 from minigpt.text.tokenizer import load_tokenizer
 
 SHOWN = 4  # losses, of the first steps and of the last
@@ -34,7 +35,9 @@ def bench_dpo(options: Options, batch_size: int, device: torch.device) -> None:
     size = options.size or "tiny"
     tokenizer = load_tokenizer(options.tokenizer)
     config = GPTConfig.named(size, vocab_size=len(tokenizer))
-    pairs = pair_rows(options, load_template("chatml", tokenizer), longest_row(options.max_length, config.n_ctx))
+    t_max = longest_row(options.max_length, config.n_ctx)
+    encoded = encode_pairs(read_pairs(pair_names(options.data, "train")), load_template("chatml", tokenizer), t_max)
+    pairs = pair_rows(encoded)
     model = place(GPT(config), device, options.math, options.compile)
     recipe = Recipe(
         steps=options.steps + WARM_UP,
@@ -64,12 +67,12 @@ def bench_dpo(options: Options, batch_size: int, device: torch.device) -> None:
         before, _ = timed(trainer.read_reference, device)
         ours = {"minigpt": lambda: timed(lambda: trainer.train_step().loss, device)}
         seconds, losses = in_turn(ours | ({options.peer: theirs} if theirs else {}), options.steps)
-    timed_rows = sides([pair for step in rows[WARM_UP:] for pair in step])
-    tokens = trainer.tokens([pair for step in rows[WARM_UP:] for pair in step]) / options.steps
-    supervised = sum(sum(row.supervised) for row in timed_rows) / len(timed_rows)
+    learned = [pair for step in rows[WARM_UP:] for pair in step]
+    each, tokens = sides(learned), trainer.tokens(learned) / options.steps
+    supervised = sum(sum(row.supervised) for row in each) / len(each)
     print_header(options, size, config, device)
     say(
-        f"{batch_size} pairs per step, {sum(len(row.ids) for row in timed_rows) / len(timed_rows):.0f} tokens per row, "
+        f"{batch_size} pairs per step, {sum(len(row.ids) for row in each) / len(each):.0f} tokens per row, "
         f"{supervised:.0f} of them supervised; {options.dtype}; medians of {options.steps} steps; "
         f"{'explicit' if model.is_explicit else 'fast'} formulas\n"
         f"  minigpt's reference, once, before the steps: {before:.3f} s for {len(trainer.reference):,} pairs"
@@ -85,16 +88,6 @@ def bench_dpo(options: Options, batch_size: int, device: torch.device) -> None:
     if theirs:
         apart = max(abs(a - b) for a, b in zip(*losses.values(), strict=True))
         print(f"  largest difference between two losses of a step: {apart:.1e}")
-
-
-def pair_rows(options: Options, template: Template, t_max: int) -> list[PairRows]:
-    """The pairs of --data, both sides within T_max."""
-    names = [BUILTIN_PAIRS if name == BUILTIN_NAME else name for name in options.data]
-    rows = (
-        PairRows(*(answer_row(template, pair.prompt, answer, pair.source) for answer in (pair.chosen, pair.rejected)))
-        for pair in read_pairs(data_names(names, "train"))
-    )
-    return [pair for pair in rows if max(len(row.ids) for row in sides([pair])) <= t_max]
 
 
 def ids(pair: PairRows) -> tuple[list[int], list[int], list[int]]:

@@ -36,7 +36,8 @@ class Options:
     the longest, with torch's fused AdamW, or generating with its `generate`. trl, for --mode dpo, is its DPOTrainer,
     likewise, with its own reference model in every step."""
     data: tuple[str, ...] = ("builtin",)
-    """Files, hf:owner/name[:config][:split], or builtin; of conversations, and for dpo and rl of pairs."""
+    """Files, hf:owner/name[:config][:split], or builtin; of conversations, for dpo of pairs, for rl of either, of which
+    the prompts are used; builtin is then the built-in pairs."""
     tokenizer: str = "gpt2"
     """bytes, gpt2 or a folder."""
     batch_size: AtOnce | None = None
