@@ -1,4 +1,4 @@
-"""transformers' GPT-2 in a separate process, to be timed beside ours."""
+"""transformers' GPT-2, or TRL's trainer of it, in a separate process, to be timed beside ours."""
 
 import json
 import subprocess
@@ -16,12 +16,13 @@ WORKER = Path(__file__).with_name("peer_worker.py")
 
 
 class Peer:
-    """The other side of a bench: it has a copy of `model`'s weights, and works once per call.
+    """The other side of a bench, by the package `package`: it has a copy of `model`'s weights, and works once per call.
 
     `peak` is its process's peak memory, in bytes.
     """
 
-    def __init__(self, model: GPT, mode: str, **job: object) -> None:
+    def __init__(self, package: str, model: GPT, mode: str, **job: object) -> None:
+        self._package = package
         self._folder = tempfile.TemporaryDirectory()
         model.save_pretrained(self._folder.name)
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
@@ -54,9 +55,10 @@ class Peer:
             self._process.wait()
             self._stderr.seek(0)
             errors = self._stderr.read()
-            if "No module named 'transformers'" in errors:
-                raise UserError("--peer transformers needs the package transformers: pip install transformers.")
-            raise UserError(f"transformers' process ended early: {(errors.strip() or 'no message').splitlines()[-1]}.")
+            name = self._package
+            if f"No module named '{name}'" in errors:
+                raise UserError(f"--peer {name} needs the package {name}: pip install {name}.")
+            raise UserError(f"The process of {name} ended early: {(errors.strip() or 'no message').splitlines()[-1]}.")
         return json.loads(line)
 
     def close(self) -> None:

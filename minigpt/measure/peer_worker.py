@@ -1,4 +1,4 @@
-"""transformers' GPT-2 as its users run it, in a separate process that `peer.py` starts.
+"""transformers' GPT-2 and TRL's DPOTrainer as their users run them, in a separate process that `peer.py` starts.
 
 It imports nothing from minigpt, whose settings of OpenMP and the allocator would speed it up. It reads one JSON object
 per line, first the job, then the arguments of each call, and writes one per line.
@@ -7,6 +7,7 @@ per line, first the job, then the arguments of each call, and writes one per lin
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 
 def peak_memory_bytes(device: str) -> int:
@@ -72,26 +73,109 @@ def generation(model, job: dict):
     return generate
 
 
-def main() -> None:
-    job = json.loads(sys.stdin.readline())
-    import torch
-    from transformers import GPT2LMHeadModel
+def preferences(job: dict, calls: Iterator) -> None:
+    """TRL's DPOTrainer with its own loop, batches and reference model; a call is a step, up to the end of the next.
 
-    if job["threads"]:
-        torch.set_num_threads(job["threads"])
-    model = GPT2LMHeadModel.from_pretrained(job["folder"]).to(job["device"])
-    if job["compile"]:
-        model = torch.compile(model)
-    work = {"train": training, "generate": generation}[job["mode"]](model, job)
-    print(json.dumps({"ready": True}), flush=True)
+    Its defaults are kept but for what would do other work than our side: no gradient checkpointing, which computes
+    every activation twice, bfloat16 only where it is asked for, and the rows in the order in which they are given.
+    """
+    import torch
+    from datasets import Dataset
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast, TrainerCallback
+    from trl import DPOConfig, DPOTrainer
+
+    class Steps(TrainerCallback):
+        def on_train_begin(self, *_, **__) -> None:
+            next(calls)
+
+        def on_step_end(self, args, state, control, **_) -> None:
+            try:
+                calls.send(trainer.loss)
+            except StopIteration:  # no more calls
+                control.should_training_stop = True
+
+    class Trainer(DPOTrainer):
+        def _prepare_dataset(self, dataset, *_):
+            """The rows are ids already."""
+            return dataset
+
+        def training_step(self, *arguments, **options):
+            loss = super().training_step(*arguments, **options)
+            self.loss = loss.item()
+            return loss
+
+        def create_scheduler(self, num_training_steps: int, optimizer=None):
+            """Our learning rates: those of transformers begin with a step at rate 0."""
+            shares = [lr / job["lr"] for lr in job["lrs"]]
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                self.optimizer, lambda step: shares[min(step, len(shares) - 1)]
+            )
+            return self.lr_scheduler
+
+    padding = Tokenizer(models.WordLevel({"<pad>": 0}, "<pad>"))
+    names = ("prompt_ids", "chosen_ids", "rejected_ids")
+    trainer = Trainer(
+        job["folder"],
+        args=DPOConfig(
+            job["folder"] + "/trl", per_device_train_batch_size=job["batch_size"], max_length=None, beta=job["beta"],
+            num_train_epochs=1, train_sampling_strategy="sequential", learning_rate=job["lr"],
+            weight_decay=job["weight_decay"], adam_beta1=job["betas"][0], adam_beta2=job["betas"][1],
+            max_grad_norm=job["clip"], optim="adamw_torch_fused", gradient_checkpointing=False,
+            bf16=job["dtype"] == "bfloat16", torch_compile=job["compile"], use_cpu=job["device"] == "cpu",
+            disable_tqdm=True, report_to="none", save_strategy="no",
+        ),
+        train_dataset=Dataset.from_list([dict(zip(names, row, strict=True)) for row in job["rows"]]),
+        processing_class=PreTrainedTokenizerFast(tokenizer_object=padding, pad_token="<pad>", eos_token="<pad>"),
+        callbacks=[Steps()],
+    )  # fmt: skip
+    trainer.train()
+
+
+def every(work: Callable[..., object], calls: Iterator) -> None:
+    """Answer each call by one call of `work`."""
+    arguments = next(calls)
+    try:
+        while True:
+            arguments = calls.send(work(**arguments))
+    except StopIteration:
+        return
+
+
+def timed_calls(device: str, out) -> Iterator[dict]:
+    """The arguments of each call; its result is sent in, and goes out with the seconds since."""
+    import torch
+
+    print(json.dumps({"ready": True}), file=out, flush=True)
     for line in sys.stdin:
         arguments = json.loads(line)
         start = time.perf_counter()
-        result = work(**arguments)
-        if job["device"] == "cuda":
+        result = yield arguments
+        if device == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-        print(json.dumps({"seconds": seconds, "result": result, "peak": peak_memory_bytes(job["device"])}), flush=True)
+        print(
+            json.dumps({"seconds": seconds, "result": result, "peak": peak_memory_bytes(device)}), file=out, flush=True
+        )
+
+
+def main() -> None:
+    job = json.loads(sys.stdin.readline())
+    out, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
+    import torch
+
+    if job["threads"]:
+        torch.set_num_threads(job["threads"])
+    calls = timed_calls(job["device"], out)
+    if job["mode"] == "dpo":
+        preferences(job, calls)
+        return
+    from transformers import GPT2LMHeadModel
+
+    model = GPT2LMHeadModel.from_pretrained(job["folder"]).to(job["device"])
+    if job["compile"]:
+        model = torch.compile(model)
+    every({"train": training, "generate": generation}[job["mode"]](model, job), calls)
 
 
 if __name__ == "__main__":

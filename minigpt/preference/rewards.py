@@ -52,8 +52,6 @@ class Exact:
     """1 for an answer that ended and is the wanted one, character by character, else 0. With `gsm8k` for one whose
     final number is the wanted answer's, by GSM8K's official rule."""
 
-    is_learned = False
-
     def __init__(self, template: Template, gsm8k: bool = False) -> None:
         self.template, self.gsm8k = template, gsm8k
 
@@ -71,8 +69,6 @@ class Exact:
 
 class Learned:
     """What a reward model gives to the ids that were drawn, after those of their prompt."""
-
-    is_learned = True
 
     def __init__(self, model: RewardModel, template: Template, name: str = "the reward model") -> None:
         self.model, self.template, self.name = model, template, name
@@ -103,8 +99,6 @@ class FromFile:
     exist or the file cannot be loaded; and later where the function raises or does not return a finite number.
     """
 
-    is_learned = False
-
     def __init__(self, name: str, template: Template) -> None:
         self.rule, self.template = load_function(name), template
 
@@ -123,7 +117,7 @@ class Unfinished:
     """Another reward for answers that ended, and one value for all that were cut off."""
 
     def __init__(self, reward: Reward, value: float) -> None:
-        self.reward, self.value, self.is_learned = reward, value, isinstance(reward, Learned)
+        self.reward, self.value = reward, value
 
     def __call__(self, prompts: Sequence[Prompt], draws: Sequence[Draw]) -> Float[Tensor, " N"]:
         rewards = torch.full((len(draws),), float(self.value))

@@ -13,7 +13,6 @@ from minigpt.measure.frontier import at, curve
 from minigpt.measure.preferences import (
     PreferenceEvaluation,
     answers_evaluation,
-    divergence_evaluation,
     draws_evaluation,
     joined,
     last_sign_alone,
@@ -110,7 +109,8 @@ class PairMeasures:
         if not whole:
             return found
         draws = draw(model, list(map(self.template.prompt, prompts)), 1, self.template.end, self.most)
-        return joined(found, divergence_evaluation(divergence(model, self.reference(), as_rows(draws))))
+        distances = divergence(model, self.reference(), as_rows(draws))
+        return joined(found, draws_evaluation(None, distances, [draw.ended for draw in draws]))
 
 
 class PromptMeasures:

@@ -13,7 +13,7 @@ from minigpt.preference.likelihood import answer_row
 from minigpt.preference.pair_trainers import DPOTrainer, PairRows, RewardTrainer
 from minigpt.preference.policy import Draw
 from minigpt.preference.reward import RewardModel
-from minigpt.preference.rewards import Prompt, Reward, load_reward, unfinished
+from minigpt.preference.rewards import Learned, Prompt, Reward, load_reward, unfinished
 from minigpt.preference.rl_trainer import RLTrainer
 from minigpt.preference.rows import EncodedPairs, encode_pairs, encode_prompts
 from minigpt.run.prefer_options import PreferOptions, prefer_recipe, with_prefer_defaults
@@ -129,12 +129,14 @@ def prompt_task(options: PreferOptions, model: GPT, template: Template, t_max: i
     longest = max(len(prompt.ids) for prompt in [*prompts, *held_out]) + most
     reward = load_reward(options.reward, template, model.device, wanted, longest)
     pairs = held_out_pairs(options)
+    frozen = 4 * reward.model.config.parameter_count if isinstance(reward, Learned) else 0
     options, reward = with_unfinished(options, reward, held_out, pairs, template)
     load = loader(options)
     reference = load() if options.beta else None
     trainer = RLTrainer(
         model, prompts, prefer_recipe(options), reward, reference, options.beta, template.end, options.group_size, most
     )
+    trainer.frozen_bytes += frozen
     last_sign = bool(pairs) and last_sign_alone(pairs)
     measures = PromptMeasures(held_out, template, reward, (lambda: reference) if reference else load, most, last_sign)
     held = f"{options.beta:g} a nat of KL from {options.init}" if options.beta else "nothing holds it near its start"
@@ -164,7 +166,7 @@ def with_unfinished(
     """The reward with what an answer is worth that was cut off: --unfinished, else for a learned reward the lowest one
     of a held-out pair's sides, or of a held-out answer."""
     worth = options.unfinished
-    if worth is None and reward.is_learned:
+    if worth is None and isinstance(reward, Learned):
         sides = [(p.prompt, text) for p in pairs for text in (p.chosen, p.rejected)]
         sides = sides or [(prompt.messages, prompt.wanted) for prompt in prompts]
         asked = [Prompt(template.prompt(messages), messages, None, "") for messages, _ in sides]

@@ -27,6 +27,8 @@ def reward(tmp_path: Path) -> Path:
         ("chat", ["--model", "REWARD"]),
         ("evaluate", ["--model", "REWARD", "--data", "QUESTIONS", "--json", "out.json"]),
         ("train", ["--init", "REWARD", "--data", "QUESTIONS", "--steps", "1", "--run", "run"]),
+        ("prefer", ["--init", "REWARD", "--run", "run"]),
+        ("prefer", ["--init", "REWARD", "--method", "rl", "--reward", "REWARD", "--run", "run"]),
     ],
 )
 def test_a_reward_model_writes_no_answers(cli, tmp_path, questions, reward, name, args, inner):

@@ -170,7 +170,7 @@ def test_where_the_result_goes_is_looked_at_before_the_work(cli, tmp_path, monke
     def begun(*_: object, **__: object):
         raise AssertionError("the work has begun")
 
-    for target in ("evaluate.load_model", "evaluate.read_conversations", "plot.draw", "view.read_conversations"):
+    for target in ("evaluate.load_model", "evaluate.read_conversations", "plot.draw", "view.read_either"):
         monkeypatch.setattr(f"minigpt.{target}", begun)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest

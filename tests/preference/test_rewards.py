@@ -12,7 +12,7 @@ from minigpt.errors import UserError
 from minigpt.preference.likelihood import answer_row
 from minigpt.preference.policy import Draw
 from minigpt.preference.reward import RewardModel
-from minigpt.preference.rewards import Exact, Learned, Prompt, answer_text, load_reward, unfinished
+from minigpt.preference.rewards import Learned, Prompt, answer_text, load_reward, unfinished
 from minigpt.text.template import save_template
 from tests.conftest import two_layers
 
@@ -94,7 +94,6 @@ def test_a_learned_reward_is_what_the_reward_model_gives_to_the_row() -> None:
 
 def test_a_saved_reward_model_gives_the_same_as_before_it_was_saved(folder: Path) -> None:
     reward = load_reward(str(folder), TEMPLATE)
-    assert reward.is_learned
     assert worth(reward, "white") == pytest.approx(worth(Learned(reward_model(), TEMPLATE), "white"), abs=1e-6)
 
 
@@ -102,7 +101,6 @@ def test_a_function_of_one_s_own_gets_the_messages_the_text_and_whether_it_ended
     reward = load_reward(rule("return 100 * len(messages) + 10 * len(answer) + ended"), TEMPLATE)
     assert worth(reward, "white") == 151.0
     assert worth(reward, "white", ended=False) == 150.0
-    assert not reward.is_learned
     mine = prompt()
     load_reward(rule("messages[0]['content'] = 'changed'; return 1"), TEMPLATE)([mine], [draw("x")])
     assert mine.messages[0]["content"] == "What color is milk?"
@@ -199,9 +197,6 @@ def test_an_unfinished_answer_has_a_value_of_its_own_and_is_not_judged(rule: Cal
     draws = [draw("abc"), draw("abc", ended=False), draw("a")]
     assert reward([prompt()] * 3, draws).tolist() == [3.0, -2.5, 1.0]
     assert reward([prompt()], [draw("abc", ended=False)]).tolist() == [-2.5]
-    assert not reward.is_learned
-    assert unfinished(Learned(reward_model(), TEMPLATE), 0.0).is_learned
-    assert Exact.is_learned is False
 
 
 def test_the_text_of_an_answer_is_without_its_end_even_if_that_is_all() -> None:

@@ -13,6 +13,9 @@ from minigpt.errors import UserError
 from minigpt.learn.batches import collate
 from minigpt.learn.trainer import Recipe, Trainer, supervised_nll
 from minigpt.measure.cost import activation_bytes, training_bytes
+from minigpt.preference.pair_trainers import DPOTrainer, PairRows
+from minigpt.preference.rewards import Prompt
+from minigpt.preference.rl_trainer import RLTrainer
 from minigpt.run import memory
 from minigpt.text.examples import Example
 
@@ -163,3 +166,19 @@ def test_a_system_without_psutil_or_resource_does_not_say_either(monkeypatch: py
         monkeypatch.setitem(sys.modules, module, None)
     assert memory.device_bytes(torch.device("cpu")) is None
     assert memory.peak_memory_bytes(torch.device("cpu")) is None
+
+
+def test_pairs_are_counted_with_both_sides_and_a_reference_in_memory_with_its_weights() -> None:
+    config = GPTConfig.named("tiny", n_layer=1, n_embd=32, n_head=2)
+    recipe = Recipe(steps=1, batch_size=4, micro_batch_size=4, lr=1e-3, warmup_steps=0)
+    sides = rows(4, 20, 6)
+    one = memory.estimate(Trainer(GPT(config), sides, recipe))
+    both = memory.estimate(DPOTrainer(GPT(config), [PairRows(side, side) for side in sides], recipe, 0.1))
+    assert both - training_bytes(config) == pytest.approx(2 * (one - training_bytes(config)), rel=0.01)
+    prompts = [Prompt([1] * 10, [], None, f"row {i}") for i in range(4)]
+    alone, held = (
+        RLTrainer(GPT(config), prompts, recipe, print, reference, 0.1, 3, 2, 10) for reference in (None, GPT(config))
+    )
+    assert memory.estimate(held) - memory.estimate(alone) == 4 * config.parameter_count
+    assert {len(row.ids) for row in alone.longest()} == {20}
+    assert len(alone.longest()) == 8

@@ -1,0 +1,1 @@
+"""`bench --mode rl`: how a step of reinforcement learning divides into its parts."""
