@@ -89,11 +89,6 @@ def draws_evaluation(
     return means(**{name: rows for name, rows in found.items() if rows is not None})
 
 
-def divergence_evaluation(divergences: Float[Tensor, " N"]) -> PreferenceEvaluation:
-    """The divergence from the reference alone."""
-    return means(divergence=divergences)
-
-
 def answers_evaluation(answers: Sequence[str], wanted: Sequence[str], last_sign: bool) -> PreferenceEvaluation:
     """A language model's greedy answers: the share that are the wanted ones exactly.
 
