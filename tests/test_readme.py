@@ -61,7 +61,10 @@ import minigpt.config, minigpt.pretrained.official
 import minigpt.run.defaults
 minigpt.config.SIZES["gpt2"] = {small}
 minigpt.pretrained.official.TENSORS["gpt2"] = {sha256!r}
+import minigpt.run.prefer_options, minigpt.run.preference_measures
 minigpt.run.defaults.DEFAULT_STEPS = 2
+minigpt.run.prefer_options.STEPS.update(dpo=2, reward=2, rl=2)
+minigpt.run.preference_measures.CURVE_PROMPTS = minigpt.run.preference_measures.EVALUATED = 4
 module, arguments = sys.argv[2], sys.argv[3:]
 for option, most in (("--steps", 6), ("--warmup-steps", 1), ("--n-embd", 16)):
     if option in arguments:
@@ -114,8 +117,9 @@ def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2
     assert done.returncode == 0, done.stderr[-3000:]
     assert "weights/gpt2: " in done.stdout
     assert "Alan Turing theorized that computers would one day become" in done.stdout
-    for name in ("builtin-tiny-1", "train-tiny-2", "shakespeare", "plain", "mine", "short", "second"):
+    learned = ("dpo", "both", "reward", "rl", "rl-no-kl")
+    for name in ("builtin-tiny-1", "train-tiny-2", "shakespeare", "plain", "mine", "short", "second", *learned):
         assert (tmp_path / "runs" / name / "model" / "model.safetensors").exists(), name
-    for name in ("lengths.png", "both.png", "figures.json", "contrast.json"):
+    for name in ("lengths.png", "both.png", "frontier.png", "figures.json", "contrast.json"):
         assert (tmp_path / name).stat().st_size > 0, name
     assert len((tmp_path / "answers.txt").read_text("utf-8").split("\n")) == 3  # two lines, each ended

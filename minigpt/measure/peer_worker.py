@@ -80,10 +80,10 @@ def preferences(job: dict, calls: Iterator) -> None:
     every activation twice, bfloat16 only where it is asked for, and the rows in the order in which they are given.
     """
     import torch
+    import trl
     from datasets import Dataset
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast, TrainerCallback
-    from trl import DPOConfig, DPOTrainer
 
     class Steps(TrainerCallback):
         def on_train_begin(self, *_, **__) -> None:
@@ -95,7 +95,7 @@ def preferences(job: dict, calls: Iterator) -> None:
             except StopIteration:  # no more calls
                 control.should_training_stop = True
 
-    class Trainer(DPOTrainer):
+    class Trainer(trl.DPOTrainer):
         def _prepare_dataset(self, dataset, *_):
             """The rows are ids already."""
             return dataset
@@ -117,7 +117,7 @@ def preferences(job: dict, calls: Iterator) -> None:
     names = ("prompt_ids", "chosen_ids", "rejected_ids")
     trainer = Trainer(
         job["folder"],
-        args=DPOConfig(
+        args=trl.DPOConfig(
             job["folder"] + "/trl", per_device_train_batch_size=job["batch_size"], max_length=None, beta=job["beta"],
             num_train_epochs=1, train_sampling_strategy="sequential", learning_rate=job["lr"],
             weight_decay=job["weight_decay"], adam_beta1=job["betas"][0], adam_beta2=job["betas"][1],

@@ -50,24 +50,11 @@ def bench_dpo(options: Options, batch_size: int, device: torch.device) -> None:
         dtype=options.dtype,
     )
     trainer = DPOTrainer(model, pairs, recipe, DEFAULTS["beta"])
-    every = range(1, recipe.steps + 1)
-    rows = [[pairs[i] for i in step_rows(step, batch_size, len(pairs), options.seed)] for step in every]
-    job = dict(
-        rows=[ids(pair) for step in rows for pair in step],
-        lrs=[warmup_then_decay(step, recipe.lr, recipe.warmup_steps, recipe.steps) for step in every],
-        batch_size=batch_size,
-        beta=trainer.beta,
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        betas=recipe.betas,
-        clip=recipe.clip,
-        dtype=recipe.dtype,
-    )
-    with peer(options, model, "dpo", **job) as theirs:
+    with peer(options, model, "dpo", **job_of(trainer)) as theirs:
         before, _ = timed(trainer.read_reference, device)
         ours = {"minigpt": lambda: timed(lambda: trainer.train_step().loss, device)}
         seconds, losses = in_turn(ours | ({options.peer: theirs} if theirs else {}), options.steps)
-    learned = [pair for step in rows[WARM_UP:] for pair in step]
+    learned = pairs_of(trainer)[WARM_UP * batch_size :]
     each, tokens = sides(learned), trainer.tokens(learned) / options.steps
     supervised = sum(sum(row.supervised) for row in each) / len(each)
     print_header(options, size, config, device)
@@ -88,6 +75,30 @@ def bench_dpo(options: Options, batch_size: int, device: torch.device) -> None:
     if theirs:
         apart = max(abs(a - b) for a, b in zip(*losses.values(), strict=True))
         print(f"  largest difference between two losses of a step: {apart:.1e}")
+
+
+def job_of(trainer: DPOTrainer) -> dict[str, object]:
+    """What another program must know to take the same steps."""
+    recipe = trainer.recipe
+    steps = range(1, recipe.steps + 1)
+    return dict(
+        rows=[ids(pair) for pair in pairs_of(trainer)],
+        lrs=[warmup_then_decay(step, recipe.lr, recipe.warmup_steps, recipe.steps, recipe.min_lr) for step in steps],
+        batch_size=recipe.batch_size,
+        beta=trainer.beta,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        betas=recipe.betas,
+        clip=recipe.clip,
+        dtype=recipe.dtype,
+    )
+
+
+def pairs_of(trainer: DPOTrainer) -> list[PairRows]:
+    """The pairs of all steps, in their order."""
+    pairs, recipe = trainer.examples, trainer.recipe
+    steps = range(1, recipe.steps + 1)
+    return [pairs[i] for step in steps for i in step_rows(step, recipe.batch_size, len(pairs), recipe.seed)]
 
 
 def ids(pair: PairRows) -> tuple[list[int], list[int], list[int]]:

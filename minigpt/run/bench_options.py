@@ -71,5 +71,6 @@ def check(options: Options) -> None:
     mode, peer = options.mode, options.peer
     check_used(options, UNUSED[mode], f"with --mode {mode}")
     if peer not in ("none", PEERS[mode]):
-        with_it = [name for name, other in PEERS.items() if other == peer]
-        raise UserError(f"--peer {peer} is for --mode {' and '.join(with_it)}; there is none of it for --mode {mode}.")
+        *others, last = (name for name, other in PEERS.items() if other == peer)
+        words = f"{', '.join(others)} and {last}" if others else last
+        raise UserError(f"--peer {peer} is for --mode {words}; leave it out with --mode {mode}.")

@@ -14,6 +14,7 @@ from tqdm import trange
 
 from minigpt.cli.layout import say
 from minigpt.config import GPTConfig
+from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe
 from minigpt.measure.speed import WARM_UP, timed, wait
 from minigpt.model.gpt import GPT
@@ -93,6 +94,8 @@ def prompts_of(options: Options, template: Template, t_max: int) -> tuple[list[P
     """The prompts of --data, with room for answers, and the most tokens of an answer."""
     conversations = as_conversations(read_either(pair_names(options.data, "train")))
     most = options.new_tokens or max(len(template.tokenizer.encode(row.answer)) for row in conversations) + 1
+    if most >= t_max:
+        raise UserError(f"--new-tokens is {most:,}; no prompt fits with it into {t_max:,} tokens.")
     encoded = encode_prompts(conversations, template, t_max - most)
     pairs = zip(encoded.prompts, encoded.conversations, strict=True)
     return [Prompt(ids, row.asked, row.answer, row.source, row.kind) for ids, row in pairs], most

@@ -163,11 +163,19 @@ class PromptMeasures:
         return draw(model, [prompt.ids for prompt in prompts], copies, self.template.end, self.max_new_tokens)
 
 
-def draw(model: GPT, prompts: Sequence[list[int]], copies: int, end: int, most: int) -> list[Draw]:
-    """`copies` answers to each prompt, of few prompts at a time."""
-    found, at_once = [], max(1, AT_ONCE // copies)
+def draw(
+    model: GPT,
+    prompts: Sequence[list[int]],
+    copies: int,
+    end: int,
+    most: int,
+    seed: int = 0,
+    at_once: int = AT_ONCE,
+) -> list[Draw]:
+    """`copies` answers to each prompt, of few prompts at a time: `at_once` draws or fewer."""
+    found, at_once = [], max(1, at_once // copies)
     for start in range(0, len(prompts), at_once):
-        found += draw_answers(model, prompts[start : start + at_once], copies, end, most, SEED + start)
+        found += draw_answers(model, prompts[start : start + at_once], copies, end, most, SEED + seed + start)
     return found
 
 

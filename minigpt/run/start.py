@@ -124,7 +124,8 @@ def initial_model_of(folder: Path) -> GPT | str:
         return f"not available; there is no {path}."
     try:
         values = read_object(path)
-        needed = {name: values[name] for name in ("init", "size", "tokenizer", "seed")}
+        names = ("init", "seed") if values.get("command") == "prefer" else ("init", "size", "tokenizer", "seed")
+        needed = {name: values[name] for name in names}
         later = {name: values.get(name) for name in ("dropout", *SHAPE)}  # not in the options.json of earlier versions
         return initial_model(Options(**needed, **later))[1]
     except UserError as error:

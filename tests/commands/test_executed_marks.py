@@ -1,5 +1,6 @@
 """The formula that is read is the line that runs: with --math explicit the commands execute every marked line."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,13 +58,23 @@ def train_evaluate_generate(cli, data: Path, run: Path, math: str) -> None:
     assert cli("generate", "--model", run / "model", "--max-new-tokens", 2, "--math", math, "--seed", 1).status == 0
 
 
+def prefer(cli, init: Path, folder: Path, math: str) -> None:
+    """Each method; that of rl has the curve of the optimum too."""
+    rows = [{"prompt": f"{i}?", "chosen": "a", "rejected": "b"} for i in range(1, 5)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ("--init", init, "--data", folder / "pairs.jsonl", "--steps", 1, "--batch-size", 2, "--math", math)
+    for method, more in {"dpo": (), "reward": (), "rl": ("--reward", "exact", "--group-size", 2)}.items():
+        assert cli("prefer", "--method", method, *settings, *more, "--run", folder / method).status == 0
+
+
 @pytest.mark.fast_form
 def test_every_marked_line_runs_in_explicit_mode(cli, tmp_path, questions, no_pictures):
-    """By train, evaluate and generate; eq 11.3 is what `view` counts, 10.2 what `bench` divides by, 13.2 a measurement
-    that no command takes, 14.3 what people say of answers."""
+    """By train, evaluate, generate and prefer; eq 11.3 is what `view` counts, 10.2 what `bench` divides by, 13.2 a
+    measurement that no command takes, 14.3 what people say of answers."""
     lines = marked(MARK)
     with executed(lines) as seen:
         train_evaluate_generate(cli, questions, tmp_path / "run", "explicit")
+        prefer(cli, tmp_path / "run", tmp_path, "explicit")
     missed = {lines[line] for line in lines.keys() - seen}
     assert missed == {"10.2", "11.3", "13.2", "14.3"}
     with executed(lines) as seen:

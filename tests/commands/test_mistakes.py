@@ -103,6 +103,12 @@ def test_a_run_folder_under_a_file_is_refused(cli, questions):
         ("bench", ["--mode", "generate", "--new-tokens", "0"], "--new-tokens"),
         ("bench", ["--mode", "generate", "--new-tokens", "1000"], "the context of 1024 tokens"),
         ("bench", ["--tokenizer", "nowhere"], "nowhere"),
+        ("bench", ["--mode", "rl", "--prompt-tokens", "5"], "--prompt-tokens has no effect with --mode rl"),
+        ("bench", ["--mode", "dpo", "--new-tokens", "5"], "--new-tokens has no effect with --mode dpo"),
+        ("bench", ["--mode", "dpo", "--peer", "transformers"], "is for --mode sft, train and generate"),
+        ("bench", ["--mode", "rl", "--peer", "trl"], "--peer trl is for --mode dpo"),
+        ("bench", ["--mode", "dpo", "--batch-size", "2", "--micro-batch-size", "3"], "and a step has 2 pairs"),
+        ("bench", ["--mode", "rl", "--tokenizer", "bytes", "--new-tokens", "512"], "--new-tokens"),
     ],
 )
 def test_the_other_commands_answer_in_a_sentence_too(cli, name, args, part):

@@ -1,8 +1,7 @@
-"""generate, plot and bench on a small run."""
+"""generate and plot on a small run."""
 
 import importlib
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,36 +110,6 @@ def test_plot_refuses_runs_that_share_no_axis(cli, run, tmp_path, methods, words
     assert outcome.status == 2
     assert words.replace("RUN", str(run)) in " ".join(outcome.err.split())
     assert not (tmp_path / "x.png").exists()
-
-
-@pytest.fixture
-def one_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the machine's limits, where bench takes the best of ten: seconds that say nothing of the two sides."""
-    monkeypatch.setattr("minigpt.bench.best_time", lambda work, device: (work(), 1.0)[1])
-
-
-def test_bench_trains_the_peer_on_the_same_rows_to_the_same_loss(cli, questions, one_measurement):
-    """The figures compare like with like only if both sides do the same arithmetic."""
-    outcome = cli(
-        "bench", "--peer", "transformers", "--data", questions, "--tokenizer", "bytes", "--steps", 3, "--batch-size", 4
-    )
-    assert outcome.status == 0, outcome.err
-    losses = [float(loss) for loss in re.findall(r"last loss (\d+\.\d+)", outcome.out)]
-    assert len(losses) == 2
-    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
-    assert re.search(r"ratio \d+\.\d\d", outcome.out)
-
-
-def test_bench_continues_the_same_prompts_with_the_peer_to_the_same_tokens(cli, one_measurement):
-    outcome = cli(
-        "bench", "--mode", "generate", "--peer", "transformers", "--size", "tiny", "--prompt-tokens", 5,
-        "--new-tokens", 6, "--steps", 1,
-    )  # fmt: skip
-    assert outcome.status == 0, outcome.err
-    for batch_size in (1, 8):
-        assert f"{batch_size} prompts of 5 tokens, 6 new ones each" in outcome.out
-    assert outcome.out.count("100.0% of the new tokens are the same on both sides") == 2
-    assert len(re.findall(r"ratio \d+\.\d\d", outcome.out)) == 2
 
 
 def test_importing_the_command_leaves_the_function_of_the_same_name_callable(small_model):

@@ -48,7 +48,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     folder = tmp_path_factory.mktemp("short")
     data = write_questions(folder / "questions.jsonl")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minigpt.run.report.draw", lambda runs, out: None)
+        patch.setattr("minigpt.run.report.draw_run", lambda run: None)
         patch.setattr(sys, "argv", ["train", "--data", str(data), "--run", str(folder / "run"), *map(str, SHORT)])
         command.run(train.Options, train.main, "train", train.saved_options)
     torch.set_flush_denormal(False)
