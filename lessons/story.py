@@ -24,20 +24,20 @@ from minigpt.text.records import BUILTIN
 from minigpt.text.template import Template
 
 FIGURES = LESSONS / "15_preferences" / "runs.json"
-RULE = f"{Path(__file__).resolve()}:cheerful"
+RULE = "lessons/story.py:cheerful"
 KINDS = "fact", "opposite", "spelling"  # the first test prompt of each is shown with its answers
-RL = "--init both --method rl --eval-every 10"
-DPO = "--init both --eval-every 10 --checkpoint-every 10 --keep 15"
-COMMANDS = {
+RL = "--init @both --method rl --eval-every 10"
+DPO = "--init @both --eval-every 10 --checkpoint-every 10 --keep 15"
+COMMANDS = {  # @NAME is the run of that name
     "default": "train",
-    "both": "train --init default --data builtin-pairs --side both --steps 60 --lr 1e-4",
-    "reward": "prefer --init both --method reward",
+    "both": "train --init @default --data builtin-pairs --side both --steps 60 --lr 1e-4",
+    "reward": "prefer --init @both --method reward",
     "dpo": f"prefer {DPO}",
     "dpo-alone": f"prefer {DPO} --sft-weight 0",
     "rl-0.1": f"prefer {RL} --reward {RULE}",
     "rl-0.5": f"prefer {RL} --reward {RULE} --beta 0.5",
     "rl-0": f"prefer {RL} --reward {RULE} --beta 0 --lr 3e-4 --steps 30",
-    "rl-learned": "prefer --init both --method rl --eval-every 6 --reward reward --beta 0 --lr 3e-4 --steps 60",
+    "rl-learned": "prefer --init @both --method rl --eval-every 6 --reward @reward --beta 0 --lr 3e-4 --steps 60",
 }
 
 
@@ -49,9 +49,9 @@ def cheerful(messages: list, answer: str, ended: bool) -> float:
 def main(folder: Path) -> None:
     for name, command in COMMANDS.items():
         if not (folder / name / "result.json").exists():
-            places = [str(folder / word) if word in COMMANDS else word for word in command.split()]
-            done = [sys.executable, "-m", f"minigpt.{places[0]}", *places[1:], "--run", str(folder / name)]
-            subprocess.run(done, check=True)
+            words = [str(folder / word[1:]) if word.startswith("@") else word for word in command.split()]
+            run = [sys.executable, "-m", f"minigpt.{words[0]}", *words[1:], "--run", str(folder / name)]
+            subprocess.run(run, check=True)
     FIGURES.write_text(one_a_line(recorded(folder)), encoding="utf-8")
     print(f"Figures in {FIGURES}.")
 

@@ -1,11 +1,18 @@
-"""The commands that made what the lessons keep, in small: the model, ten thousand conversations, overfitting."""
+"""The commands that made what the lessons keep, in small: the model, ten thousand conversations, overfitting, and the
+story of the preferences."""
 
+import importlib
 import json
+import shutil
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
-from lessons import overfitting, ten_thousand, trained
+from lessons import overfitting, story, ten_thousand, trained
+from lessons.trained import MODEL
 from minigpt.measure import evaluation
 from minigpt.run import samples
 from minigpt.run.start import load_model
@@ -61,3 +68,49 @@ def test_overfitting_records_the_epochs_that_are_drawn(tmp_path: Path, monkeypat
     assert found.keys() == recorded.keys()
     assert len(found["train_loss"]) == 2
     assert found["train_loss"][0] == pytest.approx(5.56, abs=0.1), "log V, before anything is learned"
+
+
+def in_small(command: list[str], pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of the story in this process, with two steps on few pairs."""
+    _, _, module, *words = command
+    options = dict(zip(words[::2], words[1::2], strict=True)) | {"--steps": "2", "--data": str(pairs)}
+    options |= {"--eval-every": "1", "--seed": "0"}
+    if module == "minigpt.prefer":
+        options["--valid"] = str(pairs)
+    if "--checkpoint-every" in options:
+        options["--checkpoint-every"] = "1"
+    if options.get("--method") == "rl":
+        options |= {"--batch-size": "2", "--group-size": "2", "--max-new-tokens": "3"}
+    monkeypatch.setattr(sys, "argv", [module, *(word for pair in options.items() for word in pair)])
+    importlib.import_module(module).entry()
+    torch.set_flush_denormal(False)  # a command sets it for its process, and here that is everybody's
+
+
+def test_the_story_runs_its_commands_and_records_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From lessons/model in place of the default run."""
+    for module in ("report", "session"):
+        monkeypatch.setattr(f"minigpt.run.{module}.draw_run", lambda run: None)
+    shutil.copytree(MODEL, tmp_path / "default")
+    (tmp_path / "default" / "result.json").write_text("{}")
+    rows = (BUILTIN / "pairs-test.jsonl").read_text("utf-8").splitlines()[:20]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
+    few = story.held_out()[:2]
+    monkeypatch.setattr(story, "held_out", lambda: few)
+    monkeypatch.setattr(story, "KINDS", (few[0].kind,))
+    monkeypatch.setattr(story, "FIGURES", tmp_path / "figures.json")
+    run = partial(in_small, pairs=tmp_path / "pairs.jsonl", monkeypatch=monkeypatch)
+    monkeypatch.setattr(story.subprocess, "run", lambda command, check: run(command))
+    story.main(tmp_path)
+    found = json.loads((tmp_path / "figures.json").read_text("utf-8"))
+    recorded = json.loads((story.LESSONS / "15_preferences" / "runs.json").read_text("utf-8"))
+    assert found.keys() == recorded.keys()
+    for name, part in recorded.items():
+        if isinstance(part, list) and isinstance(part[0], dict):
+            assert [event["step"] for event in found[name]] == [0, 1, 2]
+            assert all(event.keys() == part[0].keys() for event in found[name])
+    assert recorded["dpo"][-1]["step"] == 150
+
+
+def test_the_rule_of_the_story() -> None:
+    said = [("old!", True), ("old", True), ("old!", False), ("!old", True), ("", True)]
+    assert [story.cheerful([], text, ended) for text, ended in said] == [1, 0, 0, 0, 0]
