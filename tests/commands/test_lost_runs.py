@@ -18,7 +18,7 @@ from minigpt.run.checkpoint import checkpoints
 from minigpt.run.folder import Lock
 from tests.commands.conftest import write_questions
 from tests.commands.test_mistakes import source_on_path
-from tests.faults import inject, outcome
+from tests.faults import METHODS, inject, outcome
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -379,8 +379,9 @@ def test_a_full_disk_is_a_sentence_and_the_former_checkpoint_stays(stopped):
     assert outcome_so_far(stopped / "checkpoint") == before
 
 
-def test_killed_at_random_instants_it_ends_in_the_same_bytes(tmp_path):
-    """The short form of `python -m tests.faults --kills 50`."""
-    told = inject(kills=4, seed=0, folder=tmp_path, steps=12)
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_at_random_instants_it_ends_in_the_same_bytes(tmp_path, method):
+    """The short form of `python -m tests.faults --kills 50`, of `train` and of each method of `prefer`."""
+    told = inject(kills=4 if method == "train" else 2, seed=0, folder=tmp_path, steps=12, method=method)
     print(told)
-    assert told["kills"] == 4
+    assert told["kills"] == (4 if method == "train" else 2)
