@@ -68,6 +68,7 @@ class Report:
             bar.set_postfix(loss=f"{report.loss:.3f}", tok_s=f"{report.tokens / report.seconds:,.0f}", refresh=False)
             bar.update()
         usual = median(self.norms) if len(self.norms) >= RECENT // 2 else math.inf
+        usual = usual or math.inf  # of rl, where all rewards are alike and most gradients 0, none is a spike
         spike = {"spike": True} if report.grad_norm > SPIKE * usual else {}
         self.norms.append(report.grad_norm)
         if spike:

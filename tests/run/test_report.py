@@ -44,6 +44,11 @@ def spikes(report: Report, norms: list[float]) -> list[int]:
     return [event["step"] for event in read_metrics(report.folder / "metrics.jsonl") if event.get("spike")]
 
 
+def test_after_gradients_that_are_mostly_0_none_is_a_spike(report: Report) -> None:
+    """In reinforcement learning, where most prompts' answers come to be worth the same."""
+    assert spikes(report, [0.0] * 30 + [1.0, 0.0, 5.0]) == []
+
+
 def test_a_spike_of_the_gradient_norm_is_printed_and_logged(report: Report, capsys: pytest.CaptureFixture) -> None:
     """Above ten times the median, which is 2 here; a spike does not make the next one usual."""
     norms = [1000.0] + [1.0, 2.0, 3.0] * 16 + [20.0, 20.1, 2.0, 22.0]
