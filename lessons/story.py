@@ -1,7 +1,7 @@
 """Lesson 15's runs: a chatbot that learns to end its answers with "!". `python -m lessons.story FOLDER`.
 
-Each command below is a run in FOLDER, and one that is finished there is kept; all together take 15 minutes on two free
-cores. What the lesson shows of them goes to lessons/15_preferences/runs.json.
+Each command below is a run in FOLDER, of some minutes at most, and one that is finished there is kept. What the lesson
+shows of them goes to lessons/15_preferences/runs.json. Start it in the repository's root.
 """
 
 import json  # noqa: I001

@@ -34,11 +34,12 @@ def pair_rows(
 
 
 def log_likelihood(model: GPT, rows: Sequence[Example], micro_batch_size: int = 64) -> Float[Tensor, " N"]:
-    """Turtle, 10 minutes. (15.5), log pi(y | x) of each row, in float32. One row at a time will do.
+    """Turtle, 10 minutes. (15.5), log pi(y | x) of each row, in float32.
 
-    A row has the lists `ids` and `supervised`, and its answer is what is supervised; model(ids (1, T)) gives logits
-    (1, T, V). Some of these V rows are padding that no tokenizer uses and no generation draws: the probabilities are
-    those of the first model.config.tokens. Dropout is off, whatever mode the model is in. Gradients come through.
+    A row has the lists `ids` and `supervised`, and its answer is what is supervised. One at a time will do; a batch, by
+    `collate` of minigpt.learn.batches (lesson 13), is faster. model(ids (B, T)) gives logits (B, T, V). Some of the V
+    are padding that no tokenizer uses and no generation draws: the probabilities are those of the first
+    model.config.tokens. Dropout is off, whatever mode the model is in. Gradients come through.
     """
     raise NotImplementedError
 

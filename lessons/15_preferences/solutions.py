@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from minigpt import GPT
+from minigpt.learn.batches import collate
 from minigpt.model.gpt import evaluating
 from minigpt.preference import likelihood
 from minigpt.preference.policy import Draw
@@ -28,14 +29,11 @@ def pair_rows(
 
 
 def log_likelihood(model: GPT, rows: Sequence[Example], micro_batch_size: int = 64) -> Float[Tensor, " N"]:
-    found = []
+    batch = collate(rows, model.device)
     with evaluating(model):
-        for row in rows:
-            ids = torch.tensor(row.ids, device=model.device)
-            logits = model(ids[None, :-1])[0, :, : model.config.tokens].float()
-            log_P = logits.log_softmax(-1).gather(-1, ids[1:, None])[:, 0]
-            found.append(log_P[torch.tensor(row.supervised[1:], device=model.device)].sum())
-    return torch.stack(found)
+        logits = model(batch.ids, at=batch.supervised)[:, : model.config.tokens].float()
+    log_P = logits.log_softmax(-1).gather(-1, batch.targets[batch.supervised][:, None])[:, 0]
+    return torch.stack([answer.sum() for answer in log_P.split(batch.supervised.sum(1).tolist())])
 
 
 def leave_one_out(returns: Float[Tensor, "P K"]) -> Float[Tensor, "P K"]:
