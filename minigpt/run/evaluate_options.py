@@ -84,7 +84,10 @@ def check(options: EvaluateOptions) -> None:
 def check_reward_model(options: EvaluateOptions, name: str) -> None:
     """UserError for what a reward model, which writes no answers, cannot be measured by."""
     if not options.pairs:
-        raise UserError(f"{name} is a reward model, which is measured on pairs alone; add --pairs builtin, or files.")
+        raise UserError(
+            f"A language model is needed where there are no --pairs, and {name} is a reward model: it gives an answer "
+            "a number and writes none. Give --pairs builtin, or files of pairs, and no --data."
+        )
     others = ("data", "reward", "reference")
     if given := [f"--{option}" for option in others if getattr(options, option)]:
         raise UserError(f"{name} is a reward model, which is measured by --pairs alone; leave out {', '.join(given)}.")

@@ -259,7 +259,7 @@ def test_a_mistake_is_answered_in_a_sentence(cli, run, pairs, questions, gpt2_fo
 @pytest.mark.parametrize(
     ("more", "part"),
     [
-        ([], "which is measured on pairs alone; add --pairs builtin"),
+        ([], "gives an answer a number and writes none. Give --pairs builtin"),
         (["--pairs", "builtin", "--data", "builtin"], "leave out --data"),
         (["--pairs", "builtin", "--reward", "exact", "--reference", "x"], "leave out --reward, --reference"),
     ],
