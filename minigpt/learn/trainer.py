@@ -164,7 +164,7 @@ class Trainer:
         """How many tokens the model reads to learn from these rows."""
         return sum(map(used_length, rows))
 
-    def longest(self) -> list[Example]:
+    def longest(self) -> Sequence[Example]:
         """All rows that may be in memory together, for an estimate of what they need."""
         return self.pretrain_examples or self.examples
 
