@@ -10,7 +10,7 @@ from torch import Tensor
 
 from minigpt.measure.evaluation import Measured
 from minigpt.preference.bradley_terry import preference_nll
-from minigpt.preference.dpo import dpo_loss
+from minigpt.preference.dpo import dpo_loss, implied_margin
 from minigpt.preference.pair_trainers import right
 from minigpt.text.pairs import Pair
 
@@ -65,7 +65,7 @@ def pair_evaluation(
     one, against the reference. `accuracy` is the share of margins above 0, of which one that is 0 counts one half;
     beta changes it in nothing. `loss` is that of `dpo_loss`.
     """
-    margin = beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
+    margin = implied_margin(chosen, rejected, reference_chosen, reference_rejected, beta)
     loss = dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta, label_smoothing)
     return means(loss=loss, accuracy=right(margin), margin=margin, chosen_logp=chosen, rejected_logp=rejected)
 

@@ -15,7 +15,7 @@ from minigpt.learn.batches import split_by_length, step_rows, used_length
 from minigpt.learn.trainer import OVERHEAD, Recipe, Trainer, precision, room
 from minigpt.model.gpt import GPT
 from minigpt.preference.bradley_terry import preference_nll
-from minigpt.preference.dpo import dpo_loss
+from minigpt.preference.dpo import dpo_loss, implied_margin
 from minigpt.preference.likelihood import log_likelihood
 from minigpt.preference.reward import RewardModel
 from minigpt.text.examples import Example
@@ -169,8 +169,8 @@ class DPOTrainer(PairTrainer):
         self, pairs: Sequence[PairRows], chosen: Float[Tensor, " B"], rejected: Float[Tensor, " B"]
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         reference_chosen, reference_rejected = torch.stack([self.reference[pair] for pair in pairs]).t()
-        losses = dpo_loss(chosen, rejected, reference_chosen, reference_rejected, self.beta, self.label_smoothing)
-        return losses, self.beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
+        compared = chosen, rejected, reference_chosen, reference_rejected, self.beta
+        return dpo_loss(*compared, self.label_smoothing), implied_margin(*compared)
 
     def beside(self, chosen: Float[Tensor, " B"], tokens: int) -> Float[Tensor, ""] | float:
         return -self.sft_weight * chosen.sum() / tokens if self.sft_weight else 0.0

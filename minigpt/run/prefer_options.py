@@ -76,7 +76,7 @@ class PreferOptions:
     label_smoothing: BelowHalf | None = None
     """The share of the labels held to be the wrong way round, 0 if left out (dpo, reward)."""
     reward: str | None = None
-    """What rl learns from: exact (1 for the wanted answer, to the letter), a run of --method reward, or FILE.py:NAME, a
+    """What rl learns from: exact (1 for exactly the wanted answer), a run of --method reward, or FILE.py:NAME, a
     function (messages, answer, ended) that gives a number."""
     group_size: AtOnce | None = None
     """Answers drawn to each prompt in rl, at least 2; 8 if left out."""

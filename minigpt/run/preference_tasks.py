@@ -155,7 +155,8 @@ def loader(options: PreferOptions) -> Callable[[], GPT]:
 
 def held_out_pairs(options: PreferOptions) -> list[Pair]:
     """The pairs that the held-out prompts of rl are of; none where the data are conversations."""
-    if not all(map(are_pairs, pair_names(options.data, "train"))):
+    names = [*pair_names(options.data, "train"), *([options.valid] if options.valid else [])]
+    if not all(map(are_pairs, names)):
         return []
     return load_pairs(options.data, options.valid, True, options.seed).valid
 
@@ -167,12 +168,15 @@ def with_unfinished(
     of a held-out pair's sides, or of a held-out answer."""
     worth = options.unfinished
     if worth is None and isinstance(reward, Learned):
-        sides = [(p.prompt, text) for p in pairs for text in (p.chosen, p.rejected)]
-        sides = sides or [(prompt.messages, prompt.wanted) for prompt in prompts]
-        asked = [Prompt(template.prompt(messages), messages, None, "") for messages, _ in sides]
-        rows = [answer_row(template, messages, text) for messages, text in sides]
-        draws = [Draw(p.ids, row.ids[len(p.ids) :], True) for p, row in zip(asked, rows, strict=True)]
-        worth = reward(asked, draws).min().item()
+        encoded = encode_pairs(pairs, template, options.max_length, bad=[])  # what does not fit is no loss here
+        rows = [*encoded.chosen, *encoded.rejected]
+        if not rows:
+            fitting = [answer_row(template, prompt.messages, prompt.wanted, prompt.source) for prompt in prompts]
+            rows = [row for row in fitting if len(row.ids) <= options.max_length]
+        starts = [row.supervised.index(True) for row in rows]
+        asked = [Prompt(row.ids[:start], [], None, row.source) for row, start in zip(rows, starts, strict=True)]
+        draws = [Draw(row.ids[:start], row.ids[start:], True) for row, start in zip(rows, starts, strict=True)]
+        worth = reward(asked, draws).min().item() if rows else None
     if worth is None:
         return options, reward
     return replace(options, unfinished=worth), unfinished(reward, worth)

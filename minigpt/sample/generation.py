@@ -78,8 +78,9 @@ def generate_batch(
     seed: int | None = None,
 ) -> list[list[int]]:
     """`generate` for prompts of any lengths at once; greedily, each gets the same tokens as it would alone."""
+    stop = as_stops(stop)
     drawn = draw_batch(model, prompts, max_new_tokens, sampling, stop, seed)
-    return [ids[:-1] if ids and ids[-1] in as_stops(stop) else ids for ids in drawn]
+    return [ids[:-1] if ids and ids[-1] in stop else ids for ids in drawn]
 
 
 def draw_batch(

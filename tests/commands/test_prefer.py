@@ -221,7 +221,7 @@ def test_a_run_is_resumed_and_repeated_with_its_own_command(cli, run, pairs, tmp
     assert "--method was 'dpo' when the run was started" in changed.err
 
 
-def test_a_reward_model_is_no_initial_model_and_a_language_model_no_reward(cli, run, pairs, tmp_path):
+def test_a_reward_model_is_no_initial_model_and_a_language_model_no_reward(cli, run, pairs, questions, tmp_path):
     assert cli("prefer", *options("reward", run, pairs), "--run", tmp_path / "rm").status == 0
     done = cli("prefer", *options("dpo", tmp_path / "rm", pairs))
     assert done.status == 2
@@ -235,3 +235,15 @@ def test_a_reward_model_is_no_initial_model_and_a_language_model_no_reward(cli, 
     )  # fmt: skip
     assert learned.status == 0, learned.err
     assert json.loads((tmp_path / "rl" / "options.json").read_text())["unfinished"] is not None
+    long = tmp_path / "long.jsonl"  # as held-out pairs one that does not fit, or conversations
+    rows = [
+        {"prompt": "1?", "chosen": "1", "rejected": "one"},
+        {"prompt": "2?", "chosen": "2 " * 400, "rejected": "two"},
+    ]
+    long.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for valid in (long, questions):
+        done = cli(
+            "prefer", "--init", run, "--method", "rl", "--reward", tmp_path / "rm", "--data", pairs, "--valid", valid,
+            *STEPS, "--group-size", 2, "--max-new-tokens", 3, "--run", tmp_path / f"rl-{valid.stem}",
+        )  # fmt: skip
+        assert done.status == 0, done.err
