@@ -61,6 +61,12 @@ def split_by_length(lengths: Sequence[int], overhead: int, most: int, room: floa
     return groups[::-1]
 
 
+def deal(lengths: Sequence[int], hands: int) -> list[list[int]]:
+    """Indices in rows of `hands`, one for each process, of neighboring lengths; the shortest first."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    return [order[i : i + hands] for i in range(0, len(order), hands)]
+
+
 def used_length(example: Example) -> int:
     """Positions the model must read to train on this row: up to the one before its last supervised token."""
     return max(i for i, is_supervised in enumerate(example.supervised) if is_supervised)

@@ -2,19 +2,22 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minigpt.errors import UserError
-from minigpt.learn.batches import Batch, collate, split_by_length, step_rows, used_length
+from minigpt.learn.batches import Batch, collate, deal, split_by_length, step_rows, used_length
 from minigpt.learn.loss import cross_entropy, head_nll_fast, sequence_nll, token_nll, token_nll_fast
 from minigpt.learn.optimizer import AdamW, decay_groups
+from minigpt.learn.parallel import Team, exchange, full, gathered
 from minigpt.learn.schedule import warmup_then_decay
 from minigpt.model.gpt import GPT
 from minigpt.processor import warn_if_too_late
@@ -25,6 +28,7 @@ OVERHEAD = {"cpu": 128, "cuda": 8192, "mps": 8192}
 # Of a micro-batch, tokens times L times C. More than some 500 tokens at 124M make no product faster on a CPU, and what
 # they leave in memory for the backward pass would be its peak; a GPU gets as many rows as --micro-batch-size allows.
 ROOM = {"cpu": 5 * 2**20, "cuda": math.inf, "mps": math.inf}
+ALONE = Team()
 
 
 @runtime_checkable
@@ -93,7 +97,7 @@ def supervised_token_nll(model: GPT, batch: Batch, dtype: str = "float32") -> Fl
     return form(logits, batch.targets[batch.supervised])
 
 
-def supervised_nll(model: GPT, batch: Batch) -> Float[Tensor, ""]:
+def supervised_nll(model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
     """L_response = -sum over t in R of log P(x_t | x_<t) (document B 4): the objective of instruction tuning.
 
     The head, and the last block's MLP, run only where a token is supervised.
@@ -129,10 +133,15 @@ class Trainer:
     rows_each = 1  # rows of tokens in an element of `examples`
     frozen_bytes = 0  # of other models that are read and not trained
 
-    def __init__(self, model: nn.Module, examples: Sequence[Row], recipe: Recipe) -> None:
+    def __init__(
+        self, model: nn.Module, examples: Sequence[Row], recipe: Recipe, team: Team = ALONE, sharded: bool = False
+    ) -> None:
+        """`team` are the processes that share the steps; with `sharded` they share the weights too."""
         if model.device.type == "cpu":
             warn_if_too_late()
         self.model, self.examples, self.recipe = model, examples, recipe
+        self.team, self.sharded = team, sharded
+        self.spread = team.spread(model, sharded)
         self.pretrain_examples = [example.supervise_all() for example in examples] if recipe.pretrain_steps else []
         groups = decay_groups(model, recipe.weight_decay)
         self.optimizer = AdamW(groups, lr=recipe.lr, betas=recipe.betas, explicit=model.is_explicit)
@@ -145,7 +154,8 @@ class Trainer:
         self.model.train(self.dropout)
         self.step += 1
         rows = self.rows()
-        loss, supervised = self.gradients(rows)
+        with self.masks():
+            loss, supervised = self.gradients(rows)
         lr, grad_norm = self.update(loss, [row.source for row in rows])
         tokens = self.tokens(rows)
         seconds = time.perf_counter() - start
@@ -154,6 +164,23 @@ class Trainer:
     @property
     def pretraining(self) -> bool:
         return self.step <= self.recipe.pretrain_steps
+
+    @contextmanager
+    def masks(self) -> Iterator[None]:
+        """The stream that dropout draws from, another for each step and process, so that a resumed run needs no state
+        of it; torch's own goes on afterwards as if nothing had been drawn."""
+        device = self.model.device
+        if not (self.dropout and self.model.config.dropout):
+            yield
+            return
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            state = np.random.SeedSequence([self.recipe.seed, self.step, self.team.rank])
+            torch.manual_seed(int(state.generate_state(1, np.uint64)[0]))
+            yield
+
+    def gathered(self) -> nn.Module | None:
+        """The model as one process alone would hold it; if it is sharded all must ask, and the first is given it."""
+        return gathered(self.model)
 
     def rows(self) -> list[Row]:
         """The rows of this step, a function of the step and the seed alone."""
@@ -171,27 +198,32 @@ class Trainer:
     def gradients(self, rows: Sequence[Example]) -> tuple[float, int]:
         """Leave the loss's gradient in the parameters; return the mean over the supervised tokens, and their number.
 
-        Each micro-batch, of rows of similar length, adds its summed NLL over the supervised tokens of the *whole* step,
-        so the gradient is that of the mean over tokens however the rows were split.
+        grad L = 1/N sum over N processes of the gradient of N/M times their summed NLL, with M the supervised tokens
+        of the *whole* step: the engine averages over the processes, and the gradient is that of the mean over tokens
+        however the rows were dealt and split into micro-batches of similar length, as many in each process.
         """
-        model, recipe = self.model, self.recipe
+        model, recipe, team = self.model, self.recipe, self.team
         lengths = [used_length(row) for row in rows]
-        groups = split_by_length(lengths, OVERHEAD[model.device.type], recipe.micro_batch_size, room(model))
+        hands = deal(lengths, team.size)
+        longest = [lengths[hand[-1]] for hand in hands]
+        groups = split_by_length(longest, OVERHEAD[model.device.type], recipe.micro_batch_size, room(model))
         # Effective batch = micro batch x accumulation steps (document B 7.1), here of unequal micro-batches.
-        batches = [collate([rows[i] for i in group], model.device) for group in groups]  # eq 9.6
+        own = [[rows[hands[i][team.rank]] for i in group] for group in groups]
+        batches = [collate(some, model.device) for some in own]  # eq 9.6
         supervised = sum(sum(row.supervised[1:]) for row in rows)
         total = torch.zeros((), device=model.device)
         with precision(model, recipe.dtype):
             for batch in batches:
-                loss = cross_entropy(supervised_nll(model, batch), supervised)
-                loss.backward()
+                exchange(self.spread, now=batch is batches[-1])
+                loss = cross_entropy(supervised_nll(self.spread, batch), supervised)
+                (loss * team.size).backward()  # eq 16.2
                 total += loss.detach()
-        return float(total), supervised
+        return float(team.sum(total)), supervised
 
     def update(self, loss: float, sources: Sequence[str]) -> tuple[float, float]:
         """Clip, check, step; return the learning rate and the norm before clipping. NotFinite changes no weight."""
         recipe = self.recipe
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip))
+        grad_norm = float(full(torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)))
         if not math.isfinite(loss + grad_norm):
             self.optimizer.zero_grad()
             self.step -= 1

@@ -7,13 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from minigpt.errors import Interrupted
+
 # SIGHUP comes when the terminal closes, often twice, and Windows has none; nohup and & set signals to be ignored.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 active: "list[Interruption]" = []  # signals belong to the process, so the innermost run in progress gets them
-
-
-class Interrupted(Exception):
-    """The measurement in progress was abandoned because of a signal."""
 
 
 class Interruption:
