@@ -17,7 +17,7 @@ from minigpt.errors import UserError
 from minigpt.learn.batches import Batch, collate, deal, split_by_length, step_rows, used_length
 from minigpt.learn.loss import cross_entropy, head_nll_fast, sequence_nll, token_nll, token_nll_fast
 from minigpt.learn.optimizer import AdamW, decay_groups
-from minigpt.learn.parallel import Team, exchange, full, gathered
+from minigpt.learn.parallel import ALONE, Team, exchange, full, gathered
 from minigpt.learn.schedule import warmup_then_decay
 from minigpt.model.gpt import GPT
 from minigpt.processor import warn_if_too_late
@@ -28,7 +28,6 @@ OVERHEAD = {"cpu": 128, "cuda": 8192, "mps": 8192}
 # Of a micro-batch, tokens times L times C. More than some 500 tokens at 124M make no product faster on a CPU, and what
 # they leave in memory for the backward pass would be its peak; a GPU gets as many rows as --micro-batch-size allows.
 ROOM = {"cpu": 5 * 2**20, "cuda": math.inf, "mps": math.inf}
-ALONE = Team()
 
 
 @runtime_checkable
