@@ -23,7 +23,7 @@ from minigpt.run.options import Options, check, recipe, saved_options
 from minigpt.run.report import Report
 from minigpt.run.samples import samples_of
 from minigpt.run.session import Session
-from minigpt.run.start import initial_model, initial_template, longest_row, notes
+from minigpt.run.start import adapter_in_words, initial_model, initial_template, longest_row, notes
 from minigpt.text.corpus import PlainText
 from minigpt.text.examples import Splits
 from minigpt.text.splits import Data, load_data
@@ -91,6 +91,7 @@ def summary(options: Options, model: GPT, splits: Splits, team: Team) -> str:
         f"{config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}\n"
         f"{splits.words}\n"
         + notes(options, len(splits.test))
+        + adapter_in_words(options, model)
         + f"steps   {options.steps:,} of {options.batch_size} {'conversations' if splits.test else 'rows'}"
         f"{pretraining}, learning rate {options.lr:g}, seed {options.seed}\n"
         f"device  {device}, {options.dtype}{shared}\n"

@@ -10,7 +10,7 @@ from minigpt.run.identity import NAMING, check_same
 from minigpt.run.options import SHAPE, Options
 
 # What cannot change within a run: its rows, its tokens, the shape of its model; what NAMING names is compared by bytes.
-FIXED = ("method", "size", *SHAPE, "skip_bad", "side", "template", "max_length", "seed")
+FIXED = ("method", "size", *SHAPE, "skip_bad", "side", "template", "max_length", "seed", "lora_rank", "lora_alpha")
 # Options that affect logging and storage only.
 FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows", "keep_best", "patience", "log")
 # Options that affect rounding only.

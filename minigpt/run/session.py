@@ -14,6 +14,7 @@ from minigpt.cli.layout import say
 from minigpt.errors import Interrupted, OfOneProcess, UserError
 from minigpt.learn.parallel import ALONE, Team, is_lost
 from minigpt.learn.trainer import NotFinite, Trainer
+from minigpt.model.low_rank import merge
 from minigpt.pretrained.tensor_files import resume_command
 from minigpt.run.best import check_not_over
 from minigpt.run.changes import Changes
@@ -129,7 +130,7 @@ class Session:
         model = self.trainer.gathered()
 
         def look() -> T:
-            report.model = model
+            report.model = merge(model)
             try:
                 return work(report)
             finally:
