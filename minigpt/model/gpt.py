@@ -139,7 +139,7 @@ class GPT(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.wte.weight.device
+        return self.wpe.weight.device
 
 
 @contextmanager

@@ -62,13 +62,16 @@ def last_checkpoint(folder: Path) -> Path | None:
     return kept[-1] if kept else None
 
 
-def resume_command(run: Path, *more: str) -> str:
+def resume_command(run: Path, *more: str, processes: int = 1) -> str:
     """The command that resumes this run, quoted for the shell; its options.json says which one it is."""
     command = "train"
     with contextlib.suppress(UserError):
         command = read_object(run / "options.json").get("command", command)
     folder = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
-    return shlex.join(["python", "-m", f"minigpt.{command}", "--resume", "--run", folder, *more])
+    start = ["python", "-m", f"minigpt.{command}"]
+    if processes > 1:  # the separator, as torchrun takes --run for an abbreviation of an option that it has
+        start = ["torchrun", "--standalone", "--nproc-per-node", str(processes), *start[1:], "--"]
+    return shlex.join([*start, "--resume", "--run", folder, *more])
 
 
 def open_tensors(folder: Path) -> tuple[Path, Found]:
