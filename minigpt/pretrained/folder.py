@@ -67,7 +67,9 @@ def weights_sha256(name: str | Path) -> dict[str, str]:
     """SHA-256 of each file that holds a model's tensors."""
     folder = model_folder(name)
     files = {path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")}
-    return {str(path): sha256(path) for path in sorted(files | ({tensor_file(folder)} - {None}))}
+    if listing := tensor_file(folder):
+        files |= set(listing.glob("*.safetensors")) if listing.is_dir() else {listing}
+    return {str(path): sha256(path) for path in sorted(files)}
 
 
 def read_config(folder: Path) -> GPTConfig:

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from minigpt.errors import UserError, warn
+from minigpt.pretrained.checkpoint_folder import checkpoints, refuse_earlier, step_of
 from minigpt.pretrained.official import TENSORS
 from minigpt.pretrained.tensor_files import resume_command, tensor_file
 from minigpt.reading import read_object, refuse_mistaken
@@ -51,9 +52,10 @@ def locate(folder: Path) -> Path:
 def refuse_unfinished(run: Path) -> None:
     """UserError for a run's folder that holds no model, with the command that continues it."""
     if (run / "options.json").exists():
-        last = max((path.stem for path in (run / "checkpoint").glob("step-*.pt")), default="step-0")
-        step = int(last.removeprefix("step-")) if last.removeprefix("step-").isdigit() else 0
-        stopped = f"it stopped at step {step}" if step else "it stopped before its first checkpoint"
+        kept = checkpoints(run / "checkpoint")
+        if kept:
+            refuse_earlier(kept[-1])
+        stopped = f"it stopped at step {step_of(kept[-1])}" if kept else "it stopped before its first checkpoint"
         raise UserError(f"{run} is a run without a model yet: {stopped}. To continue it: {resume_command(run)}")
 
 

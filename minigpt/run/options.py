@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from minigpt.cli.processes import processes
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe
 from minigpt.ranges import (
@@ -128,6 +129,8 @@ class Options:
     """The type of matrix products; auto takes bfloat16 on a CUDA GPU that has it. Weights and loss stay float32."""
     compile: bool = False
     """Let torch.compile fuse the model's operations; pays on a GPU and in long runs."""
+    shard: bool = False
+    """Under torchrun, spread weights, gradients and moments over the processes, instead of a copy in each."""
     accuracy_rows: Count | None = None
     """Held-out conversations to answer for the accuracy; if left out, all of the built-in test or 50 of other data."""
 
@@ -182,12 +185,28 @@ def check(options: Options) -> None:
     if options.steps and options.epochs:
         raise UserError("--steps and --epochs both set the number of steps; give one of them.")
     check_micro_batch(options.micro_batch_size, options.batch_size)
+    check_processes(options, processes())
     if options.lora_alpha is not None and options.lora_rank is None:
         raise UserError("--lora-alpha scales what --lora-rank learns; give both.")
     if options.lora_rank is not None and options.init == "scratch":
         raise UserError("--lora-rank learns a small change to weights that are there; give them with --init.")
     if options.supervise == "all" and options.pretrain_steps:
         check_used(options, ["pretrain_steps"], "with --supervise all, which trains on every token throughout")
+
+
+def check_processes(options: Options, size: int) -> None:
+    """UserError for a batch that this many processes cannot share evenly, and for --shard in one alone."""
+    if options.shard and size == 1:
+        raise UserError(
+            "--shard spreads a model over several processes; start them with torchrun --nproc-per-node N -m "
+            "minigpt.train."
+        )
+    if left := options.batch_size % size:
+        below, above = options.batch_size - left, options.batch_size - left + size
+        raise UserError(
+            f"--batch-size {options.batch_size} cannot be shared evenly by {size} processes; "
+            + (f"{below} and {above} can." if below else f"{above} can.")
+        )
 
 
 def check_micro_batch(micro_batch_size: int | None, batch_size: int, rows: str = "conversations") -> None:
