@@ -4,8 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import peft
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
 
 from minigpt import GPT, GPTConfig, load_template, load_tokenizer
@@ -52,6 +54,17 @@ def test_the_maps_and_the_rows_of_new_tokens_change_and_nothing_else(
     assert (len(padding), padding.unique(dim=0).shape[0], new.unique(dim=0).shape[0]) == (44, 1, 3)
     options = json.loads((tmp_path / "mine" / "options.json").read_text())
     assert (options["lora_rank"], options["lora_alpha"], "lora_alpha" in options["derived"]) == (2, 4.0, True)
+    exported = cli("export", "--model", foreign, "--adapter", "mine", "--out", "exported")
+    assert exported.status == 0, exported.err
+    again = tensors(tmp_path / "exported")
+    assert all(torch.equal(again[name], tensor) for name, tensor in after.items())
+    base = transformers.GPT2LMHeadModel.from_pretrained(foreign)
+    base.resize_token_embeddings(len(after["wte.weight"]), mean_resizing=False)
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path / "mine" / "adapter").eval()
+    ids = torch.tensor([[50258, 72, 101, 50259]])
+    with torch.no_grad():
+        ours = GPT.from_pretrained(tmp_path / "mine")(ids)[..., :50260]
+        torch.testing.assert_close(theirs(ids).logits[..., :50260], ours, rtol=1e-5, atol=3e-5)
     for command in (("generate", "--max-new-tokens", 2), ("evaluate", "--data", questions, "--limit", 1)):
         done = cli(command[0], "--model", "mine", *command[1:])
         assert done.status == 0, done.err
