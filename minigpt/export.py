@@ -110,7 +110,7 @@ def at_once(out: Path) -> Iterator[Path]:
         raise UserError(f"{out} cannot be written: {error.strerror or error}.") from None
     try:
         yield incoming
-        if out.exists():
+        if out.exists():  # an empty folder; Windows renames onto none
             out.rmdir()
         incoming.replace(out)
     except SafetensorError as error:
