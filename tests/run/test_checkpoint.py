@@ -18,6 +18,7 @@ from torch.torch_version import TorchVersion
 
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
+from minigpt.learn.parallel import Team
 from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.run import checkpoint
 from minigpt.run import flush as flushing
@@ -35,19 +36,19 @@ from minigpt.run.checkpoint import (
 from minigpt.run.flush import flush
 from minigpt.text.examples import Example
 
-CONFIG = GPTConfig(vocab_size=50, n_ctx=16, n_embd=16, n_head=2, n_layer=2, dropout=0.2, bos_token_id=0)
+CONFIG = GPTConfig(vocab_size=51, n_ctx=16, n_embd=16, n_head=2, n_layer=2, dropout=0.2, bos_token_id=0)
 RECIPE = Recipe(steps=9, batch_size=4, micro_batch_size=2, lr=1e-2, warmup_steps=3, seed=5)
 
 
-def new_trainer(seed: int, n_embd: int = 16) -> Trainer:
-    """A trainer with its own random weights, over the same ten rows."""
+def new_trainer(seed: int, n_embd: int = 16, **shared: Team | bool) -> Trainer:
+    """A trainer with its own random weights, over the same ten rows; alone, or of a team."""
     generator = torch.Generator().manual_seed(0)
     examples = []
     for i in range(10):
         ids = torch.randint(50, (4 + i,), generator=generator).tolist()
         examples.append(Example(ids, [False] * 2 + [True] * (2 + i), f"row {i}"))
     torch.manual_seed(seed)
-    return Trainer(GPT(GPTConfig(**{**vars(CONFIG), "n_embd": n_embd})), examples, RECIPE)
+    return Trainer(GPT(GPTConfig(**{**vars(CONFIG), "n_embd": n_embd})), examples, RECIPE, **shared)
 
 
 def train(trainer: Trainer, steps: int) -> list[float]:
