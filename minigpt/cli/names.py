@@ -76,6 +76,7 @@ COMMAND_SYNONYMS = {
     "bench": "benchmark speed profile",
     "plot": "draw graph figure loss",
     "download": "fetch get pull",
+    "export": "merge convert save",
 }
 AMERICAN = {"colour": "color", "grey": "gray", "centre": "center", "behaviour": "behavior", "tokeniser": "tokenizer"}
 AMERICAN |= {word + "is" + end: word + "iz" + end for word in ("optim", "normal", "initial") for end in ("e", "er")}

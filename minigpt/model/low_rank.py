@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from minigpt.model.embedding import Embedding
 from minigpt.model.gpt import GPT
 from minigpt.model.linear import Linear
+from minigpt.pretrained.adapter import Adapter
 
 MAPS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")  # of each block
 
@@ -96,3 +97,33 @@ def merge(model: nn.Module) -> nn.Module:
         tensors[name] = module.merged() if is_changed else getattr(module, own)
     plain.load_state_dict(tensors, assign=True)
     return plain.explicit(model.is_explicit).train(model.training)
+
+
+def adapter_of(model: GPT, base: str) -> Adapter:
+    """What an adapted model has learned beside the weights of `base`, for `pretrained.adapter.write_peft`."""
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, LowRankLinear)}
+    [(rank, alpha)] = {(layer.rank, layer.alpha) for layer in layers.values()}
+    maps = {name: (layer.A.detach(), layer.B.detach()) for name, layer in layers.items()}
+    if not isinstance(model.wte, GrownEmbedding):
+        return Adapter(base, rank, alpha, maps)
+    first, rows = model.wte.first, model.wte.new.detach()
+    return Adapter(base, rank, alpha, maps, tuple(range(first, first + len(rows))), rows)
+
+
+@torch.no_grad()
+def put(adapter: Adapter, model: GPT) -> GPT:
+    """Put an adapter into the plain model that it is for, in place; `merge` gives the plain one that computes the same.
+
+    The model's vocabulary must have room for its tokens.
+    """
+    for name, (A, B) in adapter.maps.items():
+        layer = LowRankLinear(model.get_submodule(name), adapter.rank, adapter.alpha)
+        layer.A, layer.B = nn.Parameter(A), nn.Parameter(B)
+        model.set_submodule(name, layer)
+    if adapter.table is not None:
+        model.wte.weight = nn.Parameter(adapter.table)
+    if adapter.rows is not None:
+        E = model.wte.weight.clone()  # the model's may be a file's pages
+        E[list(adapter.tokens)] = adapter.rows
+        model.wte.weight = nn.Parameter(E)
+    return model

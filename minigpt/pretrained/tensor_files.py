@@ -87,7 +87,7 @@ def open_tensors(folder: Path) -> tuple[Path, Found]:
         return path, plain_names(path, _open_unfinished(folder.parent, path))
     if path.name not in FILES:
         warn(f"{path} is read as the model's tensors.")
-    return path, plain_names(path, _open_index(path) if path.name.endswith(".index.json") else _open_file(path))
+    return path, plain_names(path, _open_index(path) if path.name.endswith(".index.json") else open_file(path))
 
 
 def _open_unfinished(run: Path, checkpoint: Path) -> Found:
@@ -134,7 +134,7 @@ def _open_index(path: Path) -> Found:
         raise UserError(f"{path} names {outside!r}; a model's files must be in its folder.")
     found: Found = {}
     for file in files:
-        for name, read in _open_file(path.parent / file).items():
+        for name, read in open_file(path.parent / file).items():
             if where.get(name) != file:
                 raise UserError(f"{path.parent / file} contains {name}, which {path.name} does not list there.")
             found[name] = read
@@ -143,7 +143,8 @@ def _open_index(path: Path) -> Found:
     return found
 
 
-def _open_file(path: Path) -> Found:
+def open_file(path: Path) -> Found:
+    """The tensors of one file by name. UserError for one that is missing, damaged or something else."""
     refuse_mistaken(path)
     try:
         if path.suffix != ".safetensors":

@@ -199,7 +199,7 @@ def check_processes(options: Options, size: int) -> None:
     if options.shard and size == 1:
         raise UserError(
             "--shard spreads a model over several processes; start them with torchrun --nproc-per-node N -m "
-            "minigpt.train."
+            "minigpt.train." + " --no-shard continues it in one." * options.resume
         )
     if left := options.batch_size % size:
         below, above = options.batch_size - left, options.batch_size - left + size
