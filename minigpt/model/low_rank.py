@@ -94,7 +94,7 @@ def merge(model: nn.Module) -> nn.Module:
         owner, _, own = name.rpartition(".")
         module = model.get_submodule(owner)
         is_changed = own == "weight" and isinstance(module, LowRankLinear)
-        tensors[name] = module.merged() if is_changed else getattr(module, own)
+        tensors[name] = (module.merged() if is_changed else getattr(module, own)).detach()  # or it is no longer frozen
     plain.load_state_dict(tensors, assign=True)
     return plain.explicit(model.is_explicit).train(model.training)
 
