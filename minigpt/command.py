@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from minigpt.cli import streams
+from minigpt.cli import processes, streams
 from minigpt.cli.arguments import options_of, read
 from minigpt.cli.settings import read_settings
 from minigpt.errors import UserError
@@ -52,14 +52,17 @@ def run(
     """
     streams.prepare(goes_on)
     prog = f"python -m minigpt.{name}"
+    args = sys.argv[2:] if sys.argv[1:2] == ["--"] else sys.argv[1:]  # torchrun passes its separator on
     try:
-        chosen = parse(options, prog, sys.argv[1:])
-        if earlier := before(chosen):
-            chosen = parse(options, prog, sys.argv[1:], earlier)
-        main(chosen)
-        streams.finish()
+        with processes.one_voice():
+            processes.check_alone(name)
+            chosen = parse(options, prog, args)
+            if earlier := before(chosen):
+                chosen = parse(options, prog, args, earlier)
+            main(chosen)
+            streams.finish()
     except UserError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        processes.tell(name, error)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"{name}: interrupted.", file=sys.stderr)

@@ -35,7 +35,7 @@ def main(options: Options) -> None:
         say(f"{summary(options, model, task)}\nrun     {session.folder}")
         report = PreferenceReport(session.folder, trainer, task.measures, task.samples, session.stopwatch)
         report.before_training()
-        best = Best(session.folder, options, model, template)
+        best = Best(session.folder, options, template)
         take_steps(session, report, best)
         write_model(session.folder / "model", model, template)
         report.after_training()

@@ -41,6 +41,8 @@ CountOrZero = Annotated[int, Range(0, 10**9)]
 AtOnce = Annotated[int, Range(1, 10**6)]  # what is listed or computed together
 Layers = Annotated[int, Range(1, 1000)]
 Epochs = Annotated[float, Range(0, 10**6, without_low=True)]
+Rank = Annotated[int, Range(0, 10**6)]  # from 1 to the model's width, which is known later
+Alpha = Annotated[float, Range(0, 10**6, without_low=True)]
 # Beyond these, float32 rounds a step to nothing or to infinity.
 LearningRate = Annotated[float, Range(1e-12, 1e30)]
 LeastLearningRate = Annotated[float, Range(0, 1e30)]

@@ -18,10 +18,11 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from tqdm import tqdm
 
 from minigpt import command, prefer, train
-from minigpt.run.checkpoint import INCOMING, checkpoints
+from minigpt.run.checkpoint import INCOMING, STATE, WHOLE, checkpoints, step_of
 from minigpt.run.metrics import read_metrics
 
 
@@ -86,11 +87,19 @@ def outcome(run: Path) -> dict[str, object]:
     events = read_metrics(run / "metrics.jsonl")
     return {
         "model": (run / "model" / "model.safetensors").read_bytes(),
-        "checkpoint": checkpoints(run / "checkpoint")[-1].read_bytes(),
+        "checkpoint": {file.name: file.read_bytes() for file in checkpoints(run / "checkpoint")[-1].iterdir()},
         "frontier": (run / "frontier.json").read_bytes() if (run / "frontier.json").exists() else None,
         "samples": (run / "samples.md").read_text(),
         "events": [{k: v for k, v in event.items() if k not in timed} for event in events],
     }
+
+
+def check_whole(checkpoint: Path) -> None:
+    """Raises an error for a folder that has a checkpoint's name and lacks something of it."""
+    assert json.loads((checkpoint / STATE).read_text())["step"] == step_of(checkpoint)
+    names = [name.split(".", 1) for name in load_file(checkpoint / WHOLE)]
+    weights, m, v = ({name for kind, name in names if kind == which} for which in ("model", "m", "v"))
+    assert weights == m == v != set()
 
 
 def inject(kills: int, seed: int, folder: Path, steps: int = 24, method: str = "train") -> dict[str, int]:
@@ -119,7 +128,7 @@ def inject(kills: int, seed: int, folder: Path, steps: int = 24, method: str = "
                 told["while writing a checkpoint"] += (run / "checkpoint" / INCOMING).exists()
                 told["before the first checkpoint"] += not checkpoints(run / "checkpoint")
                 for kept in checkpoints(run / "checkpoint"):
-                    torch.load(kept, weights_only=True)
+                    check_whole(kept)
             elif started.exitcode:
                 raise RuntimeError(f"A resumed run ended with status {started.exitcode}:\n{log.read_text()[-2000:]}")
             if (run / "options.json").exists():

@@ -38,6 +38,7 @@ HOMES = {
     "preference/likelihood.py": ["15.5"],
     "preference/optimum.py": ["15.8"],
     "preference/policy.py": ["15.1", "15.2", "15.6", "15.7"],
+    "model/low_rank.py": ["16.1"],
 }
 # Lesson 16 is to come.
 

@@ -13,8 +13,14 @@ from minigpt import command
 from minigpt.errors import UserError
 from minigpt.ranges import BelowOne, Count, Range, Temperature, Text, check_used, check_values
 
-COMMANDS = ("train", "prefer", "generate", "chat", "evaluate", "view", "plot", "bench", "download")
-NEEDED = {"generate": ["--model=x"], "chat": ["--model=x"], "plot": ["x"], "download": ["gpt2"]}
+COMMANDS = ("train", "prefer", "generate", "chat", "evaluate", "view", "plot", "bench", "download", "export")
+NEEDED = {
+    "export": ["--model=x", "--out=y"],
+    "generate": ["--model=x"],
+    "chat": ["--model=x"],
+    "plot": ["x"],
+    "download": ["gpt2"],
+}
 OPTIONS = [
     (name, field.name)
     for name in COMMANDS

@@ -17,18 +17,20 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from minigpt import GPT, GPTConfig, load_template, load_tokenizer, train
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.run.changes import Changes
-from minigpt.run.checkpoint import load_checkpoint, save_checkpoint
+from minigpt.run.checkpoint import WHOLE, checkpoints, load_checkpoint, save_checkpoint
 from minigpt.run.folder import read_options
 from minigpt.run.metrics import Metrics
 from minigpt.run.start import initial_model_of
 from minigpt.text.examples import Example
 from minigpt.text.records import read_conversations
 from minigpt.text.template import save_template, template_of
+from tests.pretrained.test_checkpoint_folder import write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +75,10 @@ READERS: dict[str, Callable[[Path], object]] = {
     "pickled/pytorch_model.bin": lambda folder: GPT.from_pretrained(folder / "pickled"),
     "gpt2/vocab.json": lambda folder: load_tokenizer(folder / "gpt2").encode("Hello, Việt Nam!"),
     "gpt2/merges.txt": lambda folder: load_tokenizer(folder / "gpt2").encode("Hello, Việt Nam!"),
-    "checkpoint/step-00000002.pt": lambda folder: go_on(folder / "checkpoint"),
+    "checkpoint/step-00000002/tensors.safetensors": lambda folder: go_on(folder / "checkpoint"),
+    "checkpoint/step-00000002/state.json": lambda folder: go_on(folder / "checkpoint"),
+    "parts/step-00000002/shard-00001.safetensors": lambda folder: go_on(folder / "parts"),
+    "run/checkpoint/step-00000002/tensors.safetensors": lambda folder: GPT.from_pretrained(folder / "run"),
     "lines/rows.jsonl": lambda folder: read_back(folder / "lines"),
     "array/rows.json": lambda folder: read_back(folder / "array"),
     "zipped/rows.jsonl.gz": lambda folder: read_back(folder / "zipped"),
@@ -112,6 +117,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory, gpt2_folder: Path) -> Path:
     trainer.train_step()
     trainer.train_step()
     save_checkpoint(folder / "checkpoint", trainer)
+    [checkpoint] = checkpoints(folder / "checkpoint")
+    write_rows(folder / "parts" / checkpoint.name, load_file(checkpoint / WHOLE), processes=2)
+    shutil.copytree(folder / "checkpoint", folder / "run" / "checkpoint")
+    (folder / "run" / "model").mkdir()
+    shutil.copy(folder / "model" / "config.json", folder / "run" / "model")
+    (folder / "run" / "options.json").write_text("{}")
     rows = [{"question": "Tại sao?", "answer": "Vì thế 😀"}, {"messages": [{"role": "user", "content": "a"}]}]
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     for name, content in (("lines", lines), ("array", json.dumps(rows).encode()), ("zipped", gzip.compress(lines))):

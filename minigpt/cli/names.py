@@ -9,6 +9,9 @@ SYNONYMS = {
     "min-lr": "min-learning-rate lr-min final-lr",
     "epochs": "num-epochs n-epochs num-train-epochs max-epochs passes",
     "steps": "max-steps num-steps n-steps max-iters iters iterations num-iterations train-steps total-steps",
+    "lora-rank": "lora-r lora r rank peft-r lora-dim",
+    "lora-alpha": "alpha peft-alpha scale",
+    "adapter": "lora lora-path peft adapter-path",
     "batch-size": "bs train-batch-size per-device-train-batch-size global-batch-size total-batch-size",
     "micro-batch-size": "mbs device-batch-size gradient-accumulation-steps grad-accum accumulate",
     "run": "output output-dir out-dir outdir save-dir log-dir run-dir run-name name experiment o",
@@ -73,6 +76,7 @@ COMMAND_SYNONYMS = {
     "bench": "benchmark speed profile",
     "plot": "draw graph figure loss",
     "download": "fetch get pull",
+    "export": "merge convert save",
 }
 AMERICAN = {"colour": "color", "grey": "gray", "centre": "center", "behaviour": "behavior", "tokeniser": "tokenizer"}
 AMERICAN |= {word + "is" + end: word + "iz" + end for word in ("optim", "normal", "initial") for end in ("e", "er")}

@@ -61,10 +61,18 @@ def split_by_length(lengths: Sequence[int], overhead: int, most: int, room: floa
     return groups[::-1]
 
 
-def deal(lengths: Sequence[int], hands: int) -> list[list[int]]:
-    """Indices in rows of `hands`, one for each process, of neighboring lengths; the shortest first."""
+def share(
+    lengths: Sequence[int], hand: int, hands: int, overhead: int, most: int, room: float = math.inf
+) -> list[list[int]]:
+    """The micro-batches of process `hand` of `hands`: indices, grouped as by `split_by_length`.
+
+    Sorted by length the rows are dealt, one to each process at a time, and the deals are grouped: so every process has
+    as many micro-batches, of much the same lengths, and knows that without asking.
+    """
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    return [order[i : i + hands] for i in range(0, len(order), hands)]
+    deals = [order[i : i + hands] for i in range(0, len(order), hands)]
+    groups = split_by_length([lengths[deal[-1]] for deal in deals], overhead, most, room)
+    return [[deals[i][hand] for i in group] for group in groups]
 
 
 def used_length(example: Example) -> int:

@@ -53,7 +53,8 @@ class HeadNLL(Function):
         device = hidden.device.type
         low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else E.dtype
         h, W = hidden.to(low), E.to(low)
-        total, d_hidden, d_E = E.new_zeros(()), torch.empty_like(hidden), torch.zeros_like(E)
+        total, d_hidden = E.new_zeros(()), torch.empty_like(hidden)
+        d_E = torch.zeros_like(E) if ctx.needs_input_grad[1] else None  # none for a frozen embedding
         size = max(1, CHUNK_BYTES // (4 * len(E)))
         for rows in (slice(start, start + size) for start in range(0, len(h), size)):
             log_P = F.log_softmax(h[rows] @ W.t(), -1, dtype=torch.promote_types(low, torch.float32))
@@ -61,16 +62,17 @@ class HeadNLL(Function):
             total -= log_P.gather(-1, y).sum()
             d_z = log_P.exp_().scatter_add_(-1, y, torch.full_like(y, -1.0, dtype=log_P.dtype)).to(low)
             d_hidden[rows] = d_z @ W
-            d_E = d_E.addmm_(d_z.t(), h[rows]) if low == E.dtype else d_E.add_(d_z.t() @ h[rows])
+            if d_E is not None:
+                d_E = d_E.addmm_(d_z.t(), h[rows]) if low == E.dtype else d_E.add_(d_z.t() @ h[rows])
         ctx.save_for_backward(d_hidden, d_E)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, d_total: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx, d_total: Tensor) -> tuple[Tensor, Tensor | None, None]:
         d_hidden, d_E = ctx.saved_tensors
         # In place, as d_E is as large as the embedding; a second backward pass finds it changed, and raises.
-        return d_hidden * d_total, d_E.mul_(d_total), None
+        return d_hidden * d_total, None if d_E is None else d_E.mul_(d_total), None
 
 
 def cross_entropy(L: Float[Tensor, ""], T: int) -> Float[Tensor, ""]:

@@ -108,11 +108,13 @@ class AdamW(Adam):
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: the matrices of attention and MLP decay; biases, LayerNorm gains and embeddings do not.
+    """Two groups of what is learned: the matrices of attention and MLP decay; biases, LayerNorm gains and embeddings
+    do not.
 
-    A gain or bias has no scale to limit, and decaying an embedding shrinks the rows of tokens that a batch lacks.
+    A gain or bias has no scale to limit, and decaying an embedding shrinks the rows of tokens that a batch lacks. A
+    low-rank change's two matrices decay, toward the weights that it began from.
     """
-    named = list(model.named_parameters())
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     decayed = [p for name, p in named if p.dim() >= 2 and not name.startswith(("wte", "wpe"))]
     chosen = set(map(id, decayed))
     return [

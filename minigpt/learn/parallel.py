@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from minigpt.cli.processes import processes
 from minigpt.errors import Interrupted, OfOneProcess, UserError
 
 T = TypeVar("T")
@@ -97,6 +98,17 @@ class Team:
         return model if self.size == 1 else Replica(model, gradient_as_bucket_view=True)
 
 
+ALONE = Team()
+
+
+def is_lost(error: BaseException | None) -> bool:
+    """Whether this error is that another process has gone, in the middle of an exchange."""
+    words = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL")
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
 def exchange(model: nn.Module, now: bool) -> None:
     """Whether the next backward pass exchanges the gradients of a replica; a sharded model always does, as its
     gradients would be whole in each process until then."""
@@ -140,11 +152,6 @@ def gathered(model: nn.Module) -> nn.Module | None:
 def full(x: Tensor) -> Tensor:
     """A plain tensor of one that is spread over the processes, all of which must ask."""
     return x.full_tensor() if hasattr(x, "full_tensor") else x
-
-
-def processes() -> int:
-    """How many processes torchrun started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 @contextmanager

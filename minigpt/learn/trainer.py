@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minigpt.errors import UserError
-from minigpt.learn.batches import Batch, collate, deal, split_by_length, step_rows, used_length
+from minigpt.learn.batches import Batch, collate, share, step_rows, used_length
 from minigpt.learn.loss import cross_entropy, head_nll_fast, sequence_nll, token_nll, token_nll_fast
 from minigpt.learn.optimizer import AdamW, decay_groups
-from minigpt.learn.parallel import Team, exchange, full, gathered
+from minigpt.learn.parallel import ALONE, Team, exchange, full, gathered
 from minigpt.learn.schedule import warmup_then_decay
 from minigpt.model.gpt import GPT
 from minigpt.processor import warn_if_too_late
@@ -28,7 +28,6 @@ OVERHEAD = {"cpu": 128, "cuda": 8192, "mps": 8192}
 # Of a micro-batch, tokens times L times C. More than some 500 tokens at 124M make no product faster on a CPU, and what
 # they leave in memory for the backward pass would be its peak; a GPU gets as many rows as --micro-batch-size allows.
 ROOM = {"cpu": 5 * 2**20, "cuda": math.inf, "mps": math.inf}
-ALONE = Team()
 
 
 @runtime_checkable
@@ -203,13 +202,10 @@ class Trainer:
         however the rows were dealt and split into micro-batches of similar length, as many in each process.
         """
         model, recipe, team = self.model, self.recipe, self.team
-        lengths = [used_length(row) for row in rows]
-        hands = deal(lengths, team.size)
-        longest = [lengths[hand[-1]] for hand in hands]
-        groups = split_by_length(longest, OVERHEAD[model.device.type], recipe.micro_batch_size, room(model))
+        lengths, overhead = [used_length(row) for row in rows], OVERHEAD[model.device.type]
+        groups = share(lengths, team.rank, team.size, overhead, recipe.micro_batch_size, room(model))
         # Effective batch = micro batch x accumulation steps (document B 7.1), here of unequal micro-batches.
-        own = [[rows[hands[i][team.rank]] for i in group] for group in groups]
-        batches = [collate(some, model.device) for some in own]  # eq 9.6
+        batches = [collate([rows[i] for i in group], model.device) for group in groups]  # eq 9.6
         supervised = sum(sum(row.supervised[1:]) for row in rows)
         total = torch.zeros((), device=model.device)
         with precision(model, recipe.dtype):

@@ -88,10 +88,10 @@ class GPT(nn.Module):
         if self.is_explicit or not is_few(rows):
             return hidden @ E.t()  # eq 6.2
         if torch.compiler.is_compiling() and len(rows) == 1:
-            return (E * rows).sum(-1).view(*hidden.shape[:-1], -1)  # as in `linear_fast`
+            return (E * rows).sum(-1).view(*hidden.shape[:-1], len(E))  # as in `linear_fast`
         end = len(E) // BLOCK * BLOCK  # the blocks up to here are shared by the cores, as in `linear_fast`
         scores = E[:end].unflatten(0, (-1, BLOCK)) @ rows.t().expand(end // BLOCK, -1, -1)  # eq 6.2, fast
-        return torch.cat([scores.flatten(0, 1).t(), rows @ E[end:].t()], -1).view(*hidden.shape[:-1], -1)
+        return torch.cat([scores.flatten(0, 1).t(), rows @ E[end:].t()], -1).view(*hidden.shape[:-1], len(E))
 
     def forward(
         self,

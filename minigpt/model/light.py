@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from minigpt.model.embedding import Embedding
 from minigpt.model.gpt import GPT
 from minigpt.model.linear import Linear
+from minigpt.model.low_rank import MAPS, merge
 
 Weights = Literal["float32", "bfloat16", "int8"]
 
@@ -125,17 +126,17 @@ def lighten(model: GPT, weights: Weights) -> GPT:
     """The model with all maps of its blocks and the tied table rounded to `weights`; with "float32" it is `model`.
 
     Everything else (positions, LayerNorm, biases, the sums along the residual stream, keys and values) stays float32,
-    and is shared with `model`, which does not change.
+    and is shared with `model`, which does not change. Adapters are merged first.
     """
     if weights == "float32":
         return model
+    model = merge(model)
     with torch.device("meta"):  # shapes without memory, as in `GPT.from_pretrained`
         lighter = LightGPT(model.config)
     lighter.load_state_dict(model.state_dict(), assign=True)
     lighter.explicit(model.is_explicit)
     lighter.wte = LightEmbedding(lighter.wte, weights)
-    for part in [*lighter.h.modules()]:
-        for name, child in part.named_children():
-            if isinstance(child, Linear):
-                setattr(part, name, LightLinear(child, weights))
+    for block in lighter.h:
+        for name in MAPS:
+            block.set_submodule(name, LightLinear(block.get_submodule(name), weights))
     return lighter.requires_grad_(False).eval()

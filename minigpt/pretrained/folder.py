@@ -67,7 +67,9 @@ def weights_sha256(name: str | Path) -> dict[str, str]:
     """SHA-256 of each file that holds a model's tensors."""
     folder = model_folder(name)
     files = {path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")}
-    return {str(path): sha256(path) for path in sorted(files | ({tensor_file(folder)} - {None}))}
+    if listing := tensor_file(folder):
+        files |= set(listing.glob("*.safetensors")) if listing.is_dir() else {listing}
+    return {str(path): sha256(path) for path in sorted(files)}
 
 
 def read_config(folder: Path) -> GPTConfig:
@@ -182,9 +184,14 @@ def write_config(folder: Path, config: GPTConfig, reward: bool = False) -> None:
 def write_model(folder: Path, config: GPTConfig, tensors: dict[str, Tensor], reward: bool = False) -> None:
     """Write config.json and model.safetensors, as `from_pretrained` of transformers' class reads them."""
     write_config(folder, config, reward)
+    write_tensors(folder / "model.safetensors", tensors, like=folder / "config.json")
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], like: Path) -> None:
+    """Write a file of tensors, with the permissions of `like`."""
     saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Under another name first: the tensors may be pages of the very file that they replace.
-    incoming = folder / "model.safetensors.incoming"
+    incoming = path.with_name(f"{path.name}.incoming")
     save_file(saved, incoming, metadata={"format": "pt"})
-    shutil.copymode(folder / "config.json", incoming)  # the library makes a file that only its owner can read
-    incoming.replace(folder / "model.safetensors")
+    shutil.copymode(like, incoming)  # the library makes a file that only its owner can read
+    incoming.replace(path)

@@ -1,8 +1,10 @@
 """From what a user names to the folder with config.json, or a sentence on what was found there instead."""
 
+import shlex
 from pathlib import Path
 
 from minigpt.errors import UserError, warn
+from minigpt.pretrained.checkpoint_folder import checkpoints, refuse_earlier, step_of
 from minigpt.pretrained.official import TENSORS
 from minigpt.pretrained.tensor_files import resume_command, tensor_file
 from minigpt.reading import read_object, refuse_mistaken
@@ -31,6 +33,7 @@ def locate(folder: Path) -> Path:
         raise UserError(f"There is no folder {folder}; {LAYOUT}, and {sizes} are the official ones.")
     if (folder / "config.json").exists():
         return folder
+    refuse_adapter(folder)
     if (folder / "model" / "config.json").exists():
         if not tensor_file(folder / "model"):
             refuse_unfinished(folder)
@@ -49,24 +52,30 @@ def locate(folder: Path) -> Path:
 def refuse_unfinished(run: Path) -> None:
     """UserError for a run's folder that holds no model, with the command that continues it."""
     if (run / "options.json").exists():
-        last = max((path.stem for path in (run / "checkpoint").glob("step-*.pt")), default="step-0")
-        step = int(last.removeprefix("step-")) if last.removeprefix("step-").isdigit() else 0
-        stopped = f"it stopped at step {step}" if step else "it stopped before its first checkpoint"
+        kept = checkpoints(run / "checkpoint")
+        if kept:
+            refuse_earlier(kept[-1])
+        stopped = f"it stopped at step {step_of(kept[-1])}" if kept else "it stopped before its first checkpoint"
         raise UserError(f"{run} is a run without a model yet: {stopped}. To continue it: {resume_command(run)}")
+
+
+def refuse_adapter(folder: Path) -> None:
+    """UserError for an adapter's folder, with the command that makes a whole model of it."""
+    path = folder / "adapter_config.json"
+    if path.exists():
+        base = read_object(path).get("base_model_name_or_path")
+        merge = ["python", "-m", "minigpt.export", "--model", str(base), "--adapter", str(folder), "--out", "FOLDER"]
+        raise UserError(
+            f"{folder} is an adapter of the model {base!r} ({path.name}), not a whole model. Merge it into that model, "
+            f"and use FOLDER: {shlex.join(merge)}"
+        )
 
 
 def refuse_other_formats(folder: Path) -> None:
     """UserError for a folder without a file of tensors that can be read, if it holds an adapter or another format."""
     if tensor_file(folder):
         return
-    adapter = folder / "adapter_config.json"
-    if adapter.exists():
-        base = read_object(adapter).get("base_model_name_or_path")
-        raise UserError(
-            f"{folder} is an adapter of the model {base!r} (adapter_config.json), not a whole model. Merge it into "
-            "that model with peft, PeftModel.from_pretrained(...).merge_and_unload().save_pretrained(FOLDER), and use "
-            "FOLDER."
-        )
+    refuse_adapter(folder)
     for pattern, format_name in OTHER_FORMATS.items():
         if found := next(folder.glob(pattern), None):
             raise UserError(

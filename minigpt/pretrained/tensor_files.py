@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from minigpt.errors import UserError, warn
+from minigpt.pretrained.checkpoint_folder import checkpoints, open_checkpoint, step_of
 from minigpt.reading import read_object, refuse_mistaken
 
 # The files that may hold the tensors, in the order of search. A pickle is read as tensors only, never executed.
@@ -35,6 +36,8 @@ DAMAGED = (
 MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
 # What torch.compile, FSDP and activation checkpointing put between the parts of a name.
 WRAPPER = re.compile(r"\b_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\.")
+# The parameters that a low-rank adapter adds to a map.
+ADAPTER = re.compile(r"\.[AB]$")
 # What is not a part of the transformer itself; a reward model's score is a vector in a checkpoint.
 HEADS = ("lm_head.weight", "score.weight", "score")
 # The keys under which training programs keep a model's tensors, beside the optimizer's and others.
@@ -55,16 +58,20 @@ def tensor_file(folder: Path) -> Path | None:
 def last_checkpoint(folder: Path) -> Path | None:
     """The last checkpoint of the run whose model's folder this is, if it has one."""
     run = folder.parent
-    return max((run / "checkpoint").glob("step-*.pt"), default=None) if (run / "options.json").exists() else None
+    kept = checkpoints(run / "checkpoint") if (run / "options.json").exists() else []
+    return kept[-1] if kept else None
 
 
-def resume_command(run: Path, *more: str) -> str:
+def resume_command(run: Path, *more: str, processes: int = 1) -> str:
     """The command that resumes this run, quoted for the shell; its options.json says which one it is."""
     command = "train"
     with contextlib.suppress(UserError):
         command = read_object(run / "options.json").get("command", command)
     folder = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
-    return shlex.join(["python", "-m", f"minigpt.{command}", "--resume", "--run", folder, *more])
+    start = ["python", "-m", f"minigpt.{command}"]
+    if processes > 1:  # the separator, as torchrun takes --run for an abbreviation of an option that it has
+        start = ["torchrun", "--standalone", "--nproc-per-node", str(processes), *start[1:], "--"]
+    return shlex.join([*start, "--resume", "--run", folder, *more])
 
 
 def open_tensors(folder: Path) -> tuple[Path, Found]:
@@ -73,15 +80,24 @@ def open_tensors(folder: Path) -> tuple[Path, Found]:
     UserError for a file that is missing, damaged or something else.
     """
     path = tensor_file(folder) or folder / FILES[0]
-    if path.parent.name == "checkpoint" and path.parent != folder:
-        step = int(re.sub(r"\D", "", path.stem) or 0)
-        warn(
-            f"{folder.parent}: from the checkpoint of step {step}; the run is not finished. To continue it: "
-            f"{resume_command(folder.parent)}"
-        )
-    elif path.name not in FILES:
+    if path == last_checkpoint(folder):
+        return path, plain_names(path, _open_unfinished(folder.parent, path))
+    if path.name not in FILES:
         warn(f"{path} is read as the model's tensors.")
-    return path, plain_names(path, _open_index(path) if path.name.endswith(".index.json") else _open_file(path))
+    return path, plain_names(path, _open_index(path) if path.name.endswith(".index.json") else open_file(path))
+
+
+def _open_unfinished(run: Path, checkpoint: Path) -> Found:
+    stored = {name.removeprefix("model."): one for name, one in open_checkpoint(checkpoint).items()}
+    found = {name: one.read for name, one in stored.items() if not name.startswith(("m.", "v."))}
+    step, command = step_of(checkpoint), resume_command(run)
+    if any(ADAPTER.search(name) for name in found):
+        raise UserError(
+            f"{run} learns an adapter, and its checkpoint of step {step} holds nothing else; the model is there when "
+            f"the run is finished. To continue it: {command}"
+        )
+    warn(f"{run}: from the checkpoint of step {step}; the run is not finished. To continue it: {command}")
+    return found
 
 
 def plain_names(path: Path, found: Found) -> Found:
@@ -115,7 +131,7 @@ def _open_index(path: Path) -> Found:
         raise UserError(f"{path} names {outside!r}; a model's files must be in its folder.")
     found: Found = {}
     for file in files:
-        for name, read in _open_file(path.parent / file).items():
+        for name, read in open_file(path.parent / file).items():
             if where.get(name) != file:
                 raise UserError(f"{path.parent / file} contains {name}, which {path.name} does not list there.")
             found[name] = read
@@ -124,7 +140,8 @@ def _open_index(path: Path) -> Found:
     return found
 
 
-def _open_file(path: Path) -> Found:
+def open_file(path: Path) -> Found:
+    """The tensors of one file by name. UserError for one that is missing, damaged or something else."""
     refuse_mistaken(path)
     try:
         if path.suffix != ".safetensors":

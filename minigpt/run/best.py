@@ -18,30 +18,29 @@ from minigpt.run.metrics import read_metrics
 from minigpt.run.prefer_options import AnyOptions
 from minigpt.text.template import Template, save_template
 
+AnyModel = GPT | RewardModel
 RECORD = "best.json"  # in best/: which step's weights these are, and their held-out loss
 
 
 class Best:
     """Compares the losses of a run's evaluations, those before it was resumed included, and keeps the best weights."""
 
-    def __init__(self, folder: Path, options: AnyOptions, model: GPT | RewardModel, template: Template) -> None:
+    def __init__(self, folder: Path, options: AnyOptions, template: Template) -> None:
         """UserError for a best/ whose record cannot be read."""
-        self.folder, self.options, self.model, self.template = folder, options, model, template
+        self.folder, self.options, self.template = folder, options, template
         self.losses = held_out_losses(folder)
         self.step, self.loss = kept_in(folder / "best") if options.keep_best else (None, math.inf)
-        if options.keep_best and self.step is None and self.losses.keys() == {0}:
-            self._replace(0, self.losses[0])  # the initial weights, until others are better
 
-    def is_due(self, step: int) -> bool:
-        """Whether to evaluate after this step; with --keep-best after the last one too, on the same rows."""
-        last = self.options.steps
-        return self.options.keep_best if step == last else step % self.options.eval_every == 0
+    def keep_initial(self, model: AnyModel) -> None:
+        """Keep the initial weights, until others are better."""
+        if self.options.keep_best and self.step is None and self.losses.keys() == {0}:
+            self._replace(0, self.losses[0], model)
 
-    def consider(self, step: int, loss: float) -> float:
+    def consider(self, step: int, loss: float, model: AnyModel) -> float:
         """Keep the weights as they are now if no evaluation had so low a loss; return the loss."""
         self.losses[step] = loss
         if self.options.keep_best and loss < self.loss:
-            self._replace(step, loss)
+            self._replace(step, loss, model)
         return loss
 
     @property
@@ -49,13 +48,13 @@ class Best:
         """Whether as many evaluations as --patience allows have come since the one with the lowest loss."""
         return self.options.patience is not None and since_lowest(self.losses) >= self.options.patience
 
-    def _replace(self, step: int, loss: float) -> None:
+    def _replace(self, step: int, loss: float, model: AnyModel) -> None:
         """Write best/. At any instant it is complete, and its weights are at least as good as its record says: all is
         written beside it first, then the tensors are replaced, then the record. The other files stay the same."""
         best, incoming = self.folder / "best", self.folder / "best.incoming"
         try:
             shutil.rmtree(incoming, ignore_errors=True)
-            write_model(incoming, self.model, self.template)
+            write_model(incoming, model, self.template)
             (incoming / RECORD).write_text(json.dumps({"step": step, "loss": loss}) + "\n")
             if best.exists():
                 for name in ("model.safetensors", RECORD):
@@ -86,7 +85,12 @@ class Best:
             )
 
 
-def write_model(folder: Path, model: GPT | RewardModel, template: Template) -> None:
+def is_due(step: int, options: AnyOptions) -> bool:
+    """Whether to evaluate after this step; with --keep-best after the last one too, on the same rows."""
+    return options.keep_best if step == options.steps else step % options.eval_every == 0
+
+
+def write_model(folder: Path, model: AnyModel, template: Template) -> None:
     """Write the model's folder, with its template and tokenizer."""
     model.save_pretrained(folder)
     save_template(folder, template)

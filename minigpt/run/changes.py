@@ -10,11 +10,11 @@ from minigpt.run.identity import NAMING, check_same
 from minigpt.run.options import SHAPE, Options
 
 # What cannot change within a run: its rows, its tokens, the shape of its model; what NAMING names is compared by bytes.
-FIXED = ("method", "size", *SHAPE, "skip_bad", "side", "template", "max_length", "seed")
+FIXED = ("method", "size", *SHAPE, "skip_bad", "side", "template", "max_length", "seed", "lora_rank", "lora_alpha")
 # Options that affect logging and storage only.
 FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows", "keep_best", "patience", "log")
 # Options that affect rounding only.
-ROUNDING = ("device", "dtype", "math", "compile", "micro_batch_size")
+ROUNDING = ("device", "dtype", "math", "compile", "micro_batch_size", "shard")
 IN_STEPS = "epochs"  # an effect of its own it has none: --steps says how many they are
 OLD_SCHEDULE = (
     "The run was started with an earlier version, in whose schedule the last step had the rate 0; the rates of its "
@@ -69,6 +69,9 @@ class Changes:
     def check_files(self, now: dict) -> None:
         """UserError if the data, the initial weights or the tokenizer are not those that the run was started with."""
         check_same(self.earlier, now)
+        if (former := self.earlier.get("processes", 1)) != (now_in := now.get("processes", 1)):
+            number = f"{former} process" + "es" * (former != 1)
+            print(f"The run was made by {number}, this is {now_in}: the same but for rounding.")
         if self.repeating and (was := (self.earlier.get("version"), self.earlier.get("torch"))) != (
             now["version"],
             now["torch"],

@@ -1,149 +1,202 @@
-"""Checkpoints, from which an interrupted run continues exactly."""
+"""Checkpoints, from which an interrupted run continues exactly, with as many processes as there are then.
 
-import errno
-import os
+One format, whoever writes it: a folder step-00000010/ with every learned tensor and its moments (`model.NAME`, `m.NAME`
+and `v.NAME`) in safetensors files, and state.json with the step. What is frozen comes from --init.
+"""
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.errors import UserError, warn
 from minigpt.learn.trainer import Trainer
+from minigpt.pretrained.checkpoint_folder import STATE, checkpoints, damaged, open_checkpoint, path_of, step_of
 from minigpt.pretrained.folder import check_finite
-from minigpt.pretrained.tensor_files import DAMAGED
+from minigpt.pretrained.tensor_files import listed
+from minigpt.run.flush import flush
 
-INCOMING = "incoming.pt"
-# What means that the data is not on disk. Others mean that this file system does not flush, or not for this user.
-LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
-warned: set[Path] = set()  # folders whose file system was found to be such a one
-
-
-def path_of(folder: Path, step: int) -> Path:
-    return folder / f"step-{step:08d}.pt"
+INCOMING = "incoming"  # being written
+OUTGOING = "outgoing"  # being removed
+WHOLE = "tensors.safetensors"  # the one file of one process
+FIRST_TO_SHARD = (2, 9)  # the first version of torch whose writer takes save_distributed
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """All complete checkpoints, the latest last."""
-    return sorted(folder.glob("step-*.pt"))
+def check_torch() -> None:
+    """UserError if this version of torch cannot write the checkpoints of a sharded run."""
+    if torch.__version__ < FIRST_TO_SHARD:
+        raise UserError(
+            f"--shard writes its checkpoints with torch {'.'.join(map(str, FIRST_TO_SHARD))} or later; this is "
+            f"{torch.__version__}."
+        )
+
+
+def learned(trainer: Trainer) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint by its name, as it is in memory: moments that do not exist yet are 0, as Adam has
+    them before its first step."""
+    found = {}
+    for name, parameter in trainer.model.named_parameters():
+        if parameter.requires_grad:
+            theta, state = parameter.detach(), trainer.optimizer.state[parameter]
+            for moment in "mv":
+                if moment not in state:
+                    state[moment] = torch.zeros_like(theta)
+            found |= {f"model.{name}": theta, f"m.{name}": state["m"], f"v.{name}": state["v"]}
+    return found
+
+
+def own_rows(tensor: Tensor) -> tuple[Tensor, int]:
+    """The rows of a tensor that this process has, and the number of the first: all, or its part if it is sharded."""
+    if not hasattr(tensor, "to_local"):
+        return tensor, 0
+    mesh = tensor.device_mesh
+    return tensor.to_local(), mesh.get_local_rank() * math.ceil(len(tensor) / mesh.size())
 
 
 def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
-    """Write weights, moments, step and random state; the last `keep` checkpoints are kept.
+    """Write weights, moments and step; the last `keep` checkpoints are kept. Every process of the run takes part.
 
-    Written to another name, flushed to disk, then renamed atomically: whenever the process or the machine dies, the
-    folder always contains a complete checkpoint. UserError if it cannot be written, or if a weight is NaN or infinite;
-    the earlier checkpoints are then unchanged.
+    Written to another name, flushed to disk, then renamed atomically: whenever a process or the machine dies, the
+    folder always contains a complete checkpoint. One of the same step stays as it is, as a step has the same state
+    however often it is reached. UserError, in every process, if it cannot be written, or if a weight is NaN or
+    infinite; the earlier checkpoints are then unchanged.
     """
+    team, path, aside = trainer.team, path_of(folder, trainer.step), folder / INCOMING
     kept = checkpoints(folder)
     former = f"{kept[-1]} is unchanged" if kept else "there is no earlier one"
-    if not all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters()):
+    tensors = learned(trainer)
+    weights = [own_rows(tensor)[0] for name, tensor in tensors.items() if name.startswith("model.")]
+    if team.any(int(not all(torch.isfinite(rows).all() for rows in weights))):
         raise UserError(
             f"After step {trainer.step} a weight is NaN or infinite, so no checkpoint is written; {former}."
         )
-    moments = [trainer.optimizer.state[p] for p in trainer.model.parameters() if trainer.optimizer.state[p]]
-    state = {
-        "step": trainer.step,
-        "model": dict(trainer.model.state_dict()),
-        "m": [moment["m"] for moment in moments],
-        "v": [moment["v"] for moment in moments],
-        **random_state(trainer.model.device),
-    }
-    aside = folder / INCOMING
+
+    def attempt(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (OSError, SafetensorError) as error:
+            if team.leads:
+                clear(aside)
+            why = words(error)
+            raise UserError(
+                f"The checkpoint of step {trainer.step} cannot be written to {folder} ({why}); {former}."
+            ) from None
+
+    def begin() -> None:
+        clear(folder / OUTGOING)
+        clear(aside)
+        aside.mkdir(parents=True)
+        if not trainer.sharded:
+            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+            save_file(contiguous, aside / WHOLE)
+
+    def finish() -> None:
+        (aside / STATE).write_text(json.dumps({"step": trainer.step}) + "\n")
+        for file in sorted(aside.iterdir()):
+            shutil.copymode(aside / STATE, file)  # safetensors makes files that only their owner can read
+            flush(file, of=folder)
+        flush(aside, of=folder)
+        aside.replace(path)
+        flush(folder, of=folder)
+
+    if not team.once(path.is_dir):
+        team.once(partial(attempt, begin))
+        if trainer.sharded:
+            attempt(partial(write_parts, aside, tensors))
+        team.once(partial(attempt, finish))
+    team.once(partial(remove_all_but, folder, keep))
+
+
+def write_parts(folder: Path, tensors: dict[str, Tensor]) -> None:
+    """Each process writes its rows of every tensor, and flushes them. OSError in all if one cannot."""
+    import torch.distributed.checkpoint as engine  # which takes a second to import
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            flush_to_disk(file.fileno(), folder)
-        aside.replace(path_of(folder, trainer.step))
-        flush_names(folder)
-    except (OSError, RuntimeError) as error:  # torch raises RuntimeError when the disk is full
-        aside.unlink(missing_ok=True)
-        why = error.strerror if isinstance(error, OSError) else "the disk may be full"
-        raise UserError(
-            f"The checkpoint of step {trainer.step} cannot be written to {folder} ({why}); {former}."
-        ) from None
+        writer = engine.HuggingFaceStorageWriter(str(folder), save_distributed=True)
+        engine.save(tensors, storage_writer=writer)
+    except engine.CheckpointException as error:  # a BaseException
+        cause = next(iter(error.failures.values()))[0]
+        raise OSError(0, words(cause)) if isinstance(cause, Exception) else cause from None
+
+
+def words(error: Exception) -> str:
+    """What went wrong, in the words of the operating system where they are among the error's."""
+    return getattr(error, "strerror", None) or re.sub(r" \(os error \d+\)$", "", str(error).rpartition(": ")[2])
+
+
+def remove_all_but(folder: Path, keep: int) -> None:
+    """Remove all but the last `keep` checkpoints, each renamed first: what is left of it when the process dies has no
+    checkpoint's name."""
     for old in checkpoints(folder)[:-keep]:
-        old.unlink()
+        try:
+            clear(folder / OUTGOING)
+            old.replace(folder / OUTGOING)
+            flush(folder, of=folder)
+            clear(folder / OUTGOING)
+        except OSError as error:
+            warn(f"{old} cannot be removed: {error.strerror or error}.")
 
 
-def flush_names(folder: Path) -> None:
-    """Flush the folder, so that a renamed file's new name survives a power failure."""
-    if os.name == "nt":  # a folder cannot be opened there, and need not be
-        return
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # a folder that may be written to but not listed
-        return
-    try:
-        flush_to_disk(handle, folder)
-    finally:
-        os.close(handle)
-
-
-def flush_to_disk(handle: int, folder: Path) -> None:
-    """Flush an open file or folder; where the file system of `folder` cannot do that, warn once and continue."""
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno in LOST:
-            raise
-        if folder not in warned:
-            warned.add(folder)
-            warn(
-                f"the file system of {folder} cannot flush to disk ({error.strerror}); after a power failure the last "
-                "checkpoint may be missing or incomplete."
-            )
+def clear(path: Path) -> None:
+    """Remove a folder or a file if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def load_checkpoint(folder: Path, trainer: Trainer) -> None:
-    """Restore `trainer` from the latest checkpoint. UserError if it is missing, broken or of another model."""
+    """Restore `trainer` from the latest checkpoint, each process what it has of the model.
+
+    UserError if it is missing, broken or of another model; the trainer is then unchanged.
+    """
     kept = checkpoints(folder)
     if not kept:
         raise UserError(f"There is no checkpoint in {folder} to resume from.")
-    path = kept[-1]
-    before = f"; remove it to resume from {kept[-2]}" if len(kept) > 1 else ""
+
+    def restore() -> None:
+        try:
+            read_checkpoint(kept[-1], trainer)
+        except UserError as error:
+            before = f"; remove it to resume from {kept[-2]}" if len(kept) > 1 else ""
+            raise UserError(f"{str(error).removesuffix('.')}{before}.") from None
+
+    trainer.team.in_turn(restore)
+
+
+def read_checkpoint(path: Path, trainer: Trainer) -> None:
+    """Read into the tensors that are there, one after the other. The learning rate and the rest of what Adam needs come
+    from the trainer's own recipe."""
+    stored, own = open_checkpoint(path), learned(trainer)
+    for problem, names in (
+        ("lacks", own.keys() - stored.keys()),
+        ("has the unexpected", stored.keys() - own.keys()),
+    ):
+        if names:
+            raise UserError(f"{path} {problem} {listed(names)}; it is not a checkpoint of this model.")
+    for name, tensor in own.items():
+        found, expected = ((list(each.shape), each.dtype) for each in (stored[name], tensor))
+        if found != expected:
+            has, requires = (f"{dtype} {shape}".removeprefix("torch.") for shape, dtype in (found, expected))
+            raise UserError(
+                f"{path}: {name} is {has}, and the model requires {requires}; it is not a checkpoint of this model."
+            )
     try:
-        state = torch.load(path, map_location=trainer.model.device, weights_only=True)
-        check_finite(path, state["model"])
-        trainer.model.load_state_dict(state["model"])
-        trainer.step = int(state["step"])
-        load_moments(trainer, state["m"], state["v"])
-        restore_random_state(state, trainer.model.device)
-    except UserError as error:
-        raise UserError(f"{str(error).removesuffix('.')}{before}.") from None
-    except (OSError, *DAMAGED) as error:
-        raise UserError(f"{path} is not a checkpoint of this model ({type(error).__name__}){before}.") from None
-
-
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """The states of the random generators that dropout on this device draws from."""
-    state = {"random": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["random_cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        state["random_mps"] = torch.mps.get_rng_state()
-    return state
-
-
-def restore_random_state(state: dict, device: torch.device) -> None:
-    """Undo `random_state`; a checkpoint written on another device has no state for this one's generator."""
-    torch.set_rng_state(state["random"].cpu())
-    if device.type == "cuda" and "random_cuda" in state:
-        torch.cuda.set_rng_state(state["random_cuda"].cpu(), device)
-    elif device.type == "mps" and "random_mps" in state:
-        torch.mps.set_rng_state(state["random_mps"].cpu())
-
-
-def load_moments(trainer: Trainer, m: list[Tensor], v: list[Tensor]) -> None:
-    """Restore Adam's moments and its step count; learning rate and the rest come from the trainer's own recipe.
-
-    ValueError for moments whose shapes or types do not match the parameters, which the optimizer would not detect.
-    """
-    parameters = list(trainer.model.parameters()) if trainer.step else []
-    for parameter, *moments in zip(parameters, m, v, strict=True):
-        if any(moment.shape != parameter.shape or moment.dtype != parameter.dtype for moment in moments):
-            raise ValueError("the moments do not match the parameters")
-        trainer.optimizer.state[parameter] = dict(zip("mv", moments, strict=True))
+        if trainer.team.leads:
+            for name in filter(lambda name: name.startswith("model."), own):
+                check_finite(path, {name: stored[name].read()})
+        for name, tensor in own.items():
+            stored[name].copy_to(*own_rows(tensor))
+    except (OSError, SafetensorError) as error:
+        raise damaged(path, error) from None
+    trainer.step = step_of(path)
     for group in trainer.optimizer.param_groups:
         group["step"] = trainer.step

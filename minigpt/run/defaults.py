@@ -6,14 +6,14 @@ import torch
 
 from minigpt.errors import UserError
 from minigpt.run.device import choose_device
-from minigpt.run.options import DEFAULT_SIZE, DEFAULT_TEMPLATE, Options
+from minigpt.run.options import DEFAULT_SIZE, DEFAULT_TEMPLATE, Options, alpha_of
 from minigpt.run.prefer_options import AnyOptions
 from minigpt.text.tokenizer import Tokenizer
 
 DEFAULT_STEPS = 1250  # of the default job: under three minutes on two CPU cores
 DEFAULT_EPOCHS = 3.0
 DEFAULT_WARMUP = 100
-DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5}
+DEFAULT_LR = {"tiny": 3e-3, "other": 3e-4, "fine-tuning": 5e-5, "adapters": 5e-4}
 
 
 def with_device(options: AnyOptions) -> AnyOptions:
@@ -51,7 +51,8 @@ def with_defaults(
                 + ("fewer must be for the warmup." if name == "warmup_steps" else "no more can be on every token.")
             )
     size = options.size or (DEFAULT_SIZE if scratch else None)
-    kind = "fine-tuning" if not scratch else "tiny" if size == "tiny" else "other"
+    of_init = "adapters" if options.lora_rank else "fine-tuning"
+    kind = of_init if not scratch else "tiny" if size == "tiny" else "other"
     lr = options.lr or DEFAULT_LR[kind]
     if options.min_lr > lr:
         raise UserError(f"--min-lr is {options.min_lr:g}, above the peak learning rate of {lr:g} (--lr).")
@@ -62,6 +63,7 @@ def with_defaults(
         steps=steps,
         lr=lr,
         warmup_steps=min(DEFAULT_WARMUP, steps // 5) if options.warmup_steps is None else options.warmup_steps,
+        lora_alpha=alpha_of(options),
         micro_batch_size=options.micro_batch_size or options.batch_size,
         eval_every=options.eval_every or max(1, steps // 5),
         max_length=t_max,

@@ -4,9 +4,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from minigpt.cli.processes import processes
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe
 from minigpt.ranges import (
+    Alpha,
     AtOnce,
     BelowOne,
     Clip,
@@ -16,6 +18,7 @@ from minigpt.ranges import (
     Layers,
     LearningRate,
     LeastLearningRate,
+    Rank,
     Seed,
     WeightDecay,
     check_used,
@@ -89,10 +92,16 @@ class Options:
     """Passes over the data, instead of --steps; 3 if neither is given (the default job has its own number of steps)."""
     batch_size: AtOnce = 16
     """Conversations, or rows of T_max tokens of plain text, in an optimizer step."""
+    lora_rank: Rank | None = None
+    """Learn a change of this rank to each matrix of --init (LoRA), and leave its weights as they are: far less memory.
+    The change is kept in adapter/, the model with it in model/."""
+    lora_alpha: Alpha | None = None
+    """The change's scale is this divided by the rank; twice the rank if left out."""
     micro_batch_size: AtOnce | None = None
     """Rows in memory at once; fewer need less memory and change nothing else."""
     lr: LearningRate | None = None
-    """The peak learning rate; 3e-3 from scratch at size tiny, 3e-4 at the others, 5e-5 when fine-tuning."""
+    """The peak learning rate; 3e-3 from scratch at size tiny, 3e-4 at the others, 5e-5 when fine-tuning, with
+    --lora-rank 5e-4."""
     min_lr: LeastLearningRate = 0.0
     """The learning rate toward which the schedule falls at the end."""
     warmup_steps: CountOrZero | None = None
@@ -120,6 +129,8 @@ class Options:
     """The type of matrix products; auto takes bfloat16 on a CUDA GPU that has it. Weights and loss stay float32."""
     compile: bool = False
     """Let torch.compile fuse the model's operations; pays on a GPU and in long runs."""
+    shard: bool = False
+    """Under torchrun, spread weights, gradients and moments over the processes, instead of a copy in each."""
     accuracy_rows: Count | None = None
     """Held-out conversations to answer for the accuracy; if left out, all of the built-in test or 50 of other data."""
 
@@ -174,14 +185,39 @@ def check(options: Options) -> None:
     if options.steps and options.epochs:
         raise UserError("--steps and --epochs both set the number of steps; give one of them.")
     check_micro_batch(options.micro_batch_size, options.batch_size)
+    check_processes(options, processes())
+    if options.lora_alpha is not None and options.lora_rank is None:
+        raise UserError("--lora-alpha scales what --lora-rank learns; give both.")
+    if options.lora_rank is not None and options.init == "scratch":
+        raise UserError("--lora-rank learns a small change to weights that are there; give them with --init.")
     if options.supervise == "all" and options.pretrain_steps:
         check_used(options, ["pretrain_steps"], "with --supervise all, which trains on every token throughout")
+
+
+def check_processes(options: Options, size: int) -> None:
+    """UserError for a batch that this many processes cannot share evenly, and for --shard in one alone."""
+    if options.shard and size == 1:
+        raise UserError(
+            "--shard spreads a model over several processes; start them with torchrun --nproc-per-node N -m "
+            "minigpt.train." + " --no-shard continues it in one." * options.resume
+        )
+    if left := options.batch_size % size:
+        below, above = options.batch_size - left, options.batch_size - left + size
+        raise UserError(
+            f"--batch-size {options.batch_size} cannot be shared evenly by {size} processes; "
+            + (f"{below} and {above} can." if below else f"{above} can.")
+        )
 
 
 def check_micro_batch(micro_batch_size: int | None, batch_size: int, rows: str = "conversations") -> None:
     """UserError if more rows were asked for at once than a step has."""
     if micro_batch_size is not None and micro_batch_size > batch_size:
         raise UserError(f"--micro-batch-size is {micro_batch_size:,}, and a step has {batch_size:,} {rows}.")
+
+
+def alpha_of(options: Options) -> float | None:
+    """--lora-alpha, twice the rank if left out; None without adapters."""
+    return options.lora_alpha or (options.lora_rank and 2.0 * options.lora_rank)
 
 
 def recipe(options: Options) -> Recipe:

@@ -76,7 +76,7 @@ class PreferenceReport(Report):
     def find_optimum(self) -> None:
         """Where the optimum for this beta lies, which is known before training; frontier.json has the whole curve."""
         with measuring():
-            found = self.measures.frontier(self.trainer.model, self.trainer.beta)
+            found = self.measures.frontier(self.model, self.trainer.beta)
         (self.folder / FRONTIER).write_text(json.dumps(json_values(found), indent=1) + "\n")
         rewards, here = found["rewards"], found["here"]
         words = (
@@ -101,7 +101,7 @@ class PreferenceReport(Report):
     def measure(self, whole: bool) -> dict[str, Figure]:
         start = time.perf_counter()
         with measuring(), torch.no_grad():
-            figures = self.measures(self.trainer.model, whole).figures
+            figures = self.measures(self.model, whole).figures
         seconds = time.perf_counter() - start
         values = {name: figure[0] for name, figure in figures.items()}
         self.metrics.write(self.trainer.step, "valid", **values, seconds=seconds)

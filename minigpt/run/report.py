@@ -41,6 +41,8 @@ class Report:
         stopwatch: Stopwatch | None = None,
     ) -> None:
         self.folder, self.trainer, self.valid, self.samples = folder, trainer, valid, samples
+        # The one that is measured and saved, and the one that is trained, with its adapters apart: `Session.look`.
+        self.model = self.trained = trainer.model
         self.stopwatch = stopwatch or Stopwatch()
         self.accuracy_before: float | None = None
         self.evaluated = ""  # the last evaluation, in words
@@ -99,7 +101,7 @@ class Report:
         start = time.perf_counter()
         rows = self.valid if whole else self.valid[:: max(1, len(self.valid) // EVALUATED)][:EVALUATED]
         with measuring():
-            nll, count = response_loss(self.trainer.model, rows, self.trainer.recipe.micro_batch_size, self.dtype)
+            nll, count = response_loss(self.model, rows, self.trainer.recipe.micro_batch_size, self.dtype)
         self.metrics.write(
             self.trainer.step,
             "valid",
@@ -125,7 +127,7 @@ class Report:
     def show_samples(self, when: str) -> None:
         """Let the current model answer or continue the same few texts; append that to samples.md and print it."""
         with measuring():
-            lines, text = self.samples.show(self.trainer.model)
+            lines, text = self.samples.show(self.model)
         with (self.folder / "samples.md").open("a", encoding="utf-8") as file:
             file.write(f"## {when}\n\n{text}")
         tqdm.write(wrapped("\n".join([f"\n{when}:", *(f"  {line}" for line in lines)])))
@@ -135,7 +137,7 @@ class Report:
         if not len(self.samples):
             return None
         with measuring(), tqdm(total=len(self.samples), desc="answering the test", unit="row", leave=False) as bar:
-            result = self.samples.accuracy(self.trainer.model, bar.update)
+            result = self.samples.accuracy(self.model, bar.update)
         self.metrics.write(
             self.trainer.step, "test", accuracy=result.overall, accuracy_by_kind=result.by_kind, rows=len(self.samples)
         )

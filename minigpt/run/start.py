@@ -11,22 +11,25 @@ from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
 from minigpt.model.light import Weights
+from minigpt.model.low_rank import adapt, is_adapted
 from minigpt.pretrained.folder import model_folder, read_config
 from minigpt.ranges import check_used
 from minigpt.reading import read_object
 from minigpt.run.base import VOCABULARY_MULTIPLE, check_shape, own_template, tokenizer_of
 from minigpt.run.device import Device, Math, choose_device, place_to_read
 from minigpt.run.memory import check_weights
-from minigpt.run.options import DEFAULT_SIZE, DEFAULT_TEMPLATE, SHAPE, Options
+from minigpt.run.options import DEFAULT_SIZE, DEFAULT_TEMPLATE, SHAPE, Options, alpha_of
 from minigpt.text.saved import saved_template
 from minigpt.text.template import Template, load_template
 from minigpt.text.tokenizer import Tokenizer, load_tokenizer
 
 
 def initial_model(options: Options) -> tuple[Tokenizer, GPT]:
-    """Random weights of --size, or those of the folder --init with rows added for the control tokens.
+    """Random weights of --size, or those of the folder --init with rows added for the control tokens; with --lora-rank
+    adapted, so that a low-rank change and the added rows alone are learned.
 
-    UserError for a shape that is not possible, and for one or a tokenizer that is not that of --init.
+    UserError for a shape that is not possible, for one or a tokenizer that is not that of --init, and for a rank above
+    the width.
     """
     torch.manual_seed(options.seed)
     dropout = {} if options.dropout is None else {"dropout": options.dropout}
@@ -44,17 +47,27 @@ def initial_model(options: Options) -> tuple[Tokenizer, GPT]:
     folder = model_folder(options.init)
     config = read_config(folder)
     check_shape(options, config)
+    check_rank(options.lora_rank, config)
     tokenizer = tokenizer_of(folder, config, None if options.tokenizer == options.init else options.tokenizer)
     model = GPT.from_pretrained(folder)
     if not (folder / "minigpt.json").exists():  # rows that no token of this model has are not our control tokens'
         limit_vocabulary(model, len(tokenizer) - tokenizer.appended)
-    if model.config.tokens < len(tokenizer):
+    new_rows = max(0, len(tokenizer) - model.config.tokens)
+    if new_rows:
         grow_vocabulary(model, len(tokenizer), multiple_of=VOCABULARY_MULTIPLE)
     limit_vocabulary(model, len(tokenizer))
     model.config = replace(model.config, bos_token_id=tokenizer.control["<|endoftext|>"])
     if dropout:
         set_dropout(model, **dropout)
+    if options.lora_rank:
+        adapt(model, options.lora_rank, alpha_of(options), new_rows, model.config.n_padding_rows)
     return tokenizer, model
+
+
+def check_rank(rank: int | None, config: GPTConfig) -> None:
+    """UserError for a low-rank change of no rank, or of a higher one than the maps that it changes."""
+    if rank is not None and not 1 <= rank <= config.n_embd:
+        raise UserError(f"--lora-rank is {rank}; it must be from 1 to {config.n_embd:,}, the width of this model.")
 
 
 def initial_template(options: Options, tokenizer: Tokenizer, plain: bool = False) -> Template:
@@ -79,6 +92,15 @@ def notes(options: Options, test: int) -> str:
     if options.accuracy_rows and options.accuracy_rows > test:
         lines += f"        --accuracy-rows is {options.accuracy_rows:,}, and {test:,} held-out rows can be answered\n"
     return lines
+
+
+def adapter_in_words(options: Options, model: GPT) -> str:
+    """A line on what is learned of an adapted model; nothing for one that is learned whole."""
+    if not is_adapted(model):
+        return ""
+    learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    rows = f", the rows of {len(model.wte.new):,} new tokens among them" if hasattr(model.wte, "new") else ""
+    return f"adapter rank {options.lora_rank:,}, alpha {options.lora_alpha:g}: {learned:,} numbers are learned{rows}\n"
 
 
 def longest_row(max_length: int | None, n_ctx: int) -> int:

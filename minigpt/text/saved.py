@@ -1,6 +1,7 @@
 """What a model's folder says about its text, for minigpt and for transformers: written, and read back."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from minigpt.text.template import Template
     from minigpt.text.tokenizer import Tokenizer
 
+# What a model's folder holds beside config.json and the tensors.
+TEXT_FILES = (
+    "minigpt.json", "tokenizer.json", "vocab.json", "merges.txt", "encoder.json", "vocab.bpe", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "generation_config.json", "chat_template.jinja",
+    "chat_template.json",
+)  # fmt: skip
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 
 
@@ -64,6 +71,18 @@ def write_note(folder: Path, template: "Template") -> None:
         files[chat_template.name] = jinja(template, names[bos], reward)
     for name, content in files.items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def has_text_files(folder: Path) -> bool:
+    """Whether a folder says what its tokens are."""
+    return any((folder / name).exists() for name in TEXT_FILES[:5])
+
+
+def copy_text_files(source: Path, target: Path) -> None:
+    """Give a model's folder what another one's says about its text, as it stands there."""
+    for name in TEXT_FILES:
+        if (source / name).exists():
+            shutil.copyfile(source / name, target / name)
 
 
 def tokenizer_json(tokenizer: "Tokenizer") -> dict:

@@ -31,7 +31,7 @@ def test_a_run_that_improves_no_more_ends_as_if_it_had_taken_all_its_steps(cli, 
     assert "Stopped after step 6 of 50: 2 evaluations in a row without a lower held-out loss than 4.000." in outcome.out
     assert f"Lowest held-out loss 4.000, after step 2: {run / 'best'} has those weights" in outcome.out
     assert json.loads((run / "result.json").read_text())["steps"] == 6
-    assert [path.name for path in (run / "checkpoint").iterdir()] == ["step-00000006.pt"]
+    assert [path.name for path in (run / "checkpoint").iterdir()] == ["step-00000006"]
     assert (run / "best" / "model.safetensors").read_bytes() != (run / "model" / "model.safetensors").read_bytes()
 
     again = cli("train", "--resume", "--run", run)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from minigpt import GPT, load_model
 from minigpt.errors import UserError
 from minigpt.pretrained.folder import model_folder, weights_sha256
-from minigpt.run.checkpoint import checkpoints
+from minigpt.run.checkpoint import WHOLE, checkpoints, path_of
 from minigpt.run.session import Session
 
 
@@ -45,7 +46,7 @@ def test_it_is_the_model_that_the_run_would_have_saved(run: Path, stopped: Path)
     assert model.config == finished.config
     assert same.name == template.name
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), finished.parameters(), strict=True))
-    assert list(weights_sha256(stopped)) == [str(checkpoints(stopped / "checkpoint")[-1])]
+    assert list(weights_sha256(stopped)) == [str(checkpoints(stopped / "checkpoint")[-1] / WHOLE)]
 
 
 def test_a_run_without_a_checkpoint_says_how_to_continue(stopped: Path) -> None:
@@ -63,15 +64,49 @@ def test_a_run_of_an_earlier_version_says_how_to_continue(stopped: Path) -> None
         GPT.from_pretrained(stopped)
 
 
+def test_a_checkpoint_of_an_earlier_version_is_no_model_and_is_not_continued(stopped: Path, cli) -> None:
+    """It was one file; a run that overlooked it would begin at its first step."""
+    for path in checkpoints(stopped / "checkpoint"):
+        shutil.rmtree(path)
+        path.with_suffix(".pt").write_bytes(b"PK")
+    said = f"{path_of(stopped / 'checkpoint', 30)}.pt was written by an earlier version of minigpt and cannot be read"
+    for args in (("generate", "--model", stopped), ("train", "--resume", "--run", stopped, "--steps", 31)):
+        outcome = cli(*args)
+        assert outcome.status == 2
+        assert said in outcome.err
+        assert f"start it again with --repeat {stopped}" in outcome.err
+    shutil.rmtree(stopped / "model")
+    with pytest.raises(UserError, match="was written by an earlier version"):
+        model_folder(stopped)
+
+
+def test_a_checkpoint_of_an_adapter_is_no_model_and_the_command_that_makes_one_is_said(stopped: Path, cli) -> None:
+    """What is frozen is not in it."""
+    path = checkpoints(stopped / "checkpoint")[-1] / WHOLE
+    save_file({"model.h.0.attn.c_attn.A": torch.zeros(4, 2), "model.h.0.attn.c_attn.B": torch.zeros(2, 4)}, path)
+    outcome = cli("generate", "--model", stopped)
+    assert outcome.status == 2
+    said = f"{stopped} learns an adapter, and its checkpoint of step 30 holds nothing else; the model is there when the"
+    assert f"{said} run is finished. To continue it: python -m minigpt.train --resume --run '{stopped}'" in outcome.err
+
+
+def test_a_damaged_checkpoint_is_no_model(stopped: Path, cli) -> None:
+    path = checkpoints(stopped / "checkpoint")[-1]
+    (path / WHOLE).write_bytes((path / WHOLE).read_bytes()[:-1])
+    outcome = cli("generate", "--model", stopped)
+    assert (outcome.status, "Traceback" in outcome.err) == (2, False)
+    assert f"{path} is not a checkpoint of this model (Error while deserializing" in outcome.err
+
+
 def test_a_checkpoint_with_a_nan_is_named(run: Path, tmp_path: Path, cli) -> None:
     folder = Path(shutil.copytree(run, tmp_path / "broken"))
     path = checkpoints(folder / "checkpoint")[-1]
-    state = torch.load(path, weights_only=True)
-    state["model"]["ln_f.weight"][5] = float("nan")
-    torch.save(state, path)
+    state = load_file(path / WHOLE)
+    state["model.ln_f.weight"][5] = float("nan")
+    save_file(state, path / WHOLE)
     outcome = cli("train", "--resume", "--run", folder, "--steps", 31)
     assert outcome.status == 2
-    assert f"{path}: ln_f.weight has NaN or infinite values, 1 of 192" in outcome.err
+    assert f"{path}: model.ln_f.weight has NaN or infinite values, 1 of 192" in outcome.err
 
 
 def test_a_run_s_model_folder_is_there_from_its_first_step_on(

@@ -14,26 +14,10 @@ from minigpt.learn.batches import collate, step_rows
 from minigpt.learn.loss import response_nll
 from minigpt.learn.trainer import NotFinite, Recipe, StepReport, Trainer, supervised_token_nll
 from minigpt.text.examples import Example
+from tests.learn.scenarios import CONFIG, ragged_examples, recipe
 from tests.reference.pair import make_pair
 
 CPU = torch.device("cpu")
-CONFIG = GPTConfig(vocab_size=50, n_ctx=32, n_embd=32, n_head=4, n_layer=2, bos_token_id=0)
-
-
-def ragged_examples(n: int, seed: int = 0) -> list[Example]:
-    """Answers of one to twelve tokens, so that a mean over rows and one over tokens differ widely."""
-    generator = torch.Generator().manual_seed(seed)
-    examples = []
-    for i in range(n):
-        asked, answered = (int(torch.randint(low, high, (), generator=generator)) for low, high in ((2, 18), (1, 13)))
-        ids = torch.randint(50, (asked + answered,), generator=generator).tolist()
-        examples.append(Example(ids, [False] * asked + [True] * answered, f"row {i}"))
-    return examples
-
-
-def recipe(**changes) -> Recipe:
-    settings = dict(steps=30, batch_size=8, micro_batch_size=8, lr=3e-3, warmup_steps=5, seed=1)
-    return Recipe(**{**settings, **changes})
 
 
 @pytest.fixture(params=[True, False], ids=["explicit", "fast"])

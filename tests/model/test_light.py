@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigpt import GPT, GPTConfig, generate
+from minigpt.learn.loss import perplexity
 from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.measure.perplexity import response_loss
 from minigpt.model import light as module
 from minigpt.model.cache import Cache
 from minigpt.model.light import BLOCK, LARGEST, LightLinear, light, light_fast, lighten, rounded
 from minigpt.model.linear import Linear
+from minigpt.model.low_rank import adapt, merge
+from minigpt.pretrained.official import places
 from minigpt.sample.generation import generate_batch
 from minigpt.sample.sampling import GREEDY
 from minigpt.text.examples import Example, encode_within
@@ -24,6 +27,13 @@ from minigpt.text.tokenizer import load_tokenizer
 from tests.conftest import two_layers
 
 LIGHT = ("bfloat16", "int8")
+WORKED = {  # in GSM8K's format
+    "Tom has 3 bags of 12 apples and eats 5. How many are left?": "3 * 12 = 36 apples. 36 - 5 = 31.\n#### 31",
+    "A book costs 8 dollars and a pen 2. What do 4 of each cost?": "One of each is 8 + 2 = 10. 4 * 10 = 40.\n#### 40",
+    "Ann runs 6 miles a day. How far does she run in 2 weeks?": "Two weeks are 14 days. 6 * 14 = 84.\n#### 84",
+    "Half of 50 birds fly away, then 7 more. How many stay?": "50 / 2 = 25 stay at first. 25 - 7 = 18.\n#### 18",
+    "Sam earns 15 dollars an hour for 8 hours. How much is it?": "He earns 15 * 8 = 120 dollars.\n#### 120",
+}
 ROUNDING = 2e-5  # of s: the quotient w / s is itself a float32
 
 
@@ -159,6 +169,17 @@ def test_a_light_model_is_the_model_with_its_weights_rounded(model: GPT, weights
     torch.testing.assert_close(lighter.logits(hidden)[1, 2], lighter.logits(hidden[1, 2]), rtol=1e-4, atol=1e-4)
 
 
+@torch.no_grad()
+def test_an_adapter_is_merged_before_the_weights_are_rounded(small_model: GPT) -> None:
+    """Rounding W alone would lose all that the adapter learned."""
+    ids = torch.arange(20).unsqueeze(0)
+    adapted = adapt(small_model, 2, 4.0)
+    for block in adapted.h:
+        torch.nn.init.normal_(block.mlp.c_fc.B)
+    assert relative(lighten(adapted, "int8")(ids), adapted(ids)) < 0.05
+    assert torch.equal(lighten(adapted, "int8")(ids), lighten(merge(adapted), "int8")(ids))
+
+
 @pytest.mark.parametrize("weights", LIGHT)
 @torch.no_grad()
 def test_keys_and_values_stay_float32_and_a_text_goes_on_as_without_them(model: GPT, weights: str) -> None:
@@ -213,6 +234,16 @@ def test_the_logits_of_random_weights_of_124_million_change_little() -> None:
         error = relative(lighten(model, weights)(ids), expected)
         print(f"{weights}: logits differ by {error:.2%}, relative")
         assert error < most
+
+
+@pytest.mark.skipif(not any(place.exists() for place in places("gpt2")), reason="weights/gpt2 is not there")
+def test_gpt2_expects_worked_answers_as_much_with_eight_bits_a_weight() -> None:
+    model, encode = GPT.from_pretrained("gpt2"), load_tokenizer("gpt2").encode
+    rows = [(encode(f"{asked}\n"), encode(answer)) for asked, answer in WORKED.items()]
+    examples = [Example(a + b, [False] * len(a) + [True] * len(b), "worked") for a, b in rows]
+    before, after = (perplexity(*response_loss(one, examples)) for one in (model, lighten(model, "int8")))
+    print(f"perplexity {before:.3f}, with eight bits {after:.3f}")
+    assert after == pytest.approx(before, rel=0.01)
 
 
 def test_a_light_model_is_not_saved(tmp_path) -> None:

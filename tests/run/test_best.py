@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from minigpt import GPT, load_template, load_tokenizer
 from minigpt.errors import UserError
 from minigpt.run import best as best_module
-from minigpt.run.best import Best, check_not_over, held_out_losses, since_lowest
+from minigpt.run.best import Best, check_not_over, held_out_losses, is_due, since_lowest
 from minigpt.run.metrics import Metrics
 from minigpt.run.options import Options
 from minigpt.run.start import load_model
@@ -39,7 +40,9 @@ def evaluated(folder: Path, losses: dict[int, float]) -> None:
 
 def begin(folder: Path, model: GPT, **options: object) -> Best:
     template = load_template("documents", load_tokenizer("bytes"))
-    return Best(folder, Options(steps=100, eval_every=10, **options), model, template)
+    best = Best(folder, Options(steps=100, eval_every=10, **options), template)
+    best.keep_initial(model)
+    return best
 
 
 def marked(model: GPT, mark: float) -> GPT:
@@ -56,7 +59,7 @@ def test_the_weights_with_the_lowest_loss_are_kept_whatever_comes_after(folder, 
     best = begin(folder, marked(small_model, 0.0), keep_best=True)
     for step, loss in ((10, 3.0), (20, 2.0), (30, 2.5), (40, NAN), (50, 2.0)):
         marked(small_model, step)
-        best.consider(step, loss)
+        best.consider(step, loss, small_model)
     assert mark_of(folder / "best") == 20.0
     assert (best.step, best.loss) == (20, 2.0)
     model, template = load_model(folder / "best")  # complete: with its tokenizer and its template
@@ -67,28 +70,29 @@ def test_the_weights_with_the_lowest_loss_are_kept_whatever_comes_after(folder, 
 def test_the_initial_weights_are_the_best_until_others_are_better(folder, small_model):
     """Fine-tuning may only make a model worse."""
     best = begin(folder, marked(small_model, 1.0), keep_best=True)
-    best.consider(10, 6.0)
+    best.consider(10, 6.0, small_model)
     assert (mark_of(folder / "best"), best.step) == (1.0, 0)
 
 
 def test_a_resumed_run_knows_the_best_so_far_and_its_count(folder, small_model):
-    begin(folder, small_model, keep_best=True).consider(10, 2.0)
+    begin(folder, small_model, keep_best=True).consider(10, 2.0, small_model)
     evaluated(folder, {10: 2.0, 20: 3.0})
     resumed = begin(folder, marked(small_model, 7.0), keep_best=True, patience=2)
     assert (resumed.step, resumed.loss, resumed.is_over) == (10, 2.0, False)
-    resumed.consider(30, 2.5)
+    resumed.consider(30, 2.5, small_model)
     assert (mark_of(folder / "best") == 7.0, resumed.is_over) == (False, True)
 
 
 def test_without_the_option_nothing_is_written(folder, small_model):
-    begin(folder, small_model).consider(10, 1.0)
+    begin(folder, small_model).consider(10, 1.0, small_model)
     assert not (folder / "best").exists()
 
 
-def test_after_the_last_step_too_is_evaluated_if_the_best_is_wanted(folder, small_model):
+def test_after_the_last_step_too_is_evaluated_if_the_best_is_wanted(folder):
     """On the same rows as before: the run's final evaluation may read more."""
-    assert [step for step in range(1, 101) if begin(folder, small_model).is_due(step)] == list(range(10, 100, 10))
-    assert begin(folder, small_model, keep_best=True).is_due(100)
+    options = Options(steps=100, eval_every=10)
+    assert [step for step in range(1, 101) if is_due(step, options)] == list(range(10, 100, 10))
+    assert is_due(100, replace(options, keep_best=True))
     evaluated(folder, {100: 1.0})
     evaluated(folder, {100: 4.0})
     assert held_out_losses(folder) == {0: 5.0, 100: 1.0}
@@ -111,7 +115,7 @@ def test_the_run_is_over_after_so_many_evaluations_without_a_lower_loss(folder, 
     """The loss before the first step, 5, is one to be bettered."""
     best = begin(folder, small_model, patience=patience)
     for i, loss in enumerate(losses, start=1):
-        best.consider(10 * i, loss)
+        best.consider(10 * i, loss, small_model)
     assert best.is_over is over
 
 
@@ -145,7 +149,7 @@ def test_at_any_instant_the_folder_holds_whole_weights_at_least_as_good_as_its_r
                 patch.setattr(module, name, dying)
                 marked(small_model, step)
                 with contextlib.suppress(KeyboardInterrupt):
-                    best.consider(step, 5.0 - step / 1000)
+                    best.consider(step, 5.0 - step / 1000, small_model)
             record = json.loads((folder / "best" / "best.json").read_text())
             assert mark_of(folder / "best") >= record["step"]
             best = begin(folder, small_model, keep_best=True)
@@ -164,8 +168,8 @@ def test_a_run_that_ended_so_is_finished_until_it_is_given_more_patience(folder)
 
 def test_what_is_said_at_the_end(folder, small_model, capsys):
     best = begin(folder / "", small_model, keep_best=True, patience=1)
-    best.consider(10, 2.0)
-    best.consider(20, 3.0)
+    best.consider(10, 2.0, small_model)
+    best.consider(20, 3.0, small_model)
     best.after_training(20)
     first, command, last = capsys.readouterr().out.splitlines()
     assert first == "Stopped after step 20 of 100: 1 evaluation in a row without a lower held-out loss than 2.000."
@@ -180,7 +184,7 @@ def test_the_best_weights_of_a_run_that_was_not_asked_for_them_at_first(folder, 
     evaluated(folder, {10: 1.0})
     resumed = begin(folder, marked(small_model, 3.0), keep_best=True)
     assert not (folder / "best").exists()
-    resumed.consider(20, 2.0)
+    resumed.consider(20, 2.0, small_model)
     resumed.after_training(20)
     assert mark_of(folder / "best") == 3.0
     said = "Lowest held-out loss since --keep-best was given (it was 1.000 before) 2.000, after step 20"

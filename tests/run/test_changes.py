@@ -146,6 +146,17 @@ def test_what_was_derived_is_said_to_be_and_what_only_names_files_is_no_change_o
     assert [change["option"] for change in changes.recorded({}, 20)["changes"]] == ["warmup_steps", "betas"]
 
 
+@pytest.mark.parametrize(("option", "was", "becomes"), [("lora_rank", 8, 16), ("lora_alpha", 16.0, 8.0)])
+def test_the_low_rank_change_that_a_run_learns_keeps_its_shape_and_scale(option: str, was, becomes) -> None:
+    earlier = RUN | {"init": "gpt2", "lora_rank": 8, "lora_alpha": 16.0}
+    Changes.between(earlier, {option: was}, repeating=False)
+    with pytest.raises(UserError) as caught:
+        Changes.between(earlier, {option: becomes}, repeating=False)
+    flag = option.replace("_", "-")
+    said = f"--{flag} was {was} when the run was started and cannot become {becomes} within it; start a new run"
+    assert said in str(caught.value)
+
+
 def test_a_run_from_before_the_schedule_changed_is_told_so() -> None:
     earlier = {key: value for key, value in RUN.items() if key != "derived"}
     assert Changes(RUN, {}, False).in_words(3) == ""

@@ -4,28 +4,35 @@ import copy
 import errno
 import os
 import pickle
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.torch_version import TorchVersion
 
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
 from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.run import checkpoint
+from minigpt.run import flush as flushing
 from minigpt.run.checkpoint import (
     INCOMING,
+    OUTGOING,
+    STATE,
+    WHOLE,
+    check_torch,
     checkpoints,
-    flush_names,
     load_checkpoint,
     path_of,
-    random_state,
-    restore_random_state,
     save_checkpoint,
 )
+from minigpt.run.flush import flush
 from minigpt.text.examples import Example
 
 CONFIG = GPTConfig(vocab_size=50, n_ctx=16, n_embd=16, n_head=2, n_layer=2, dropout=0.2, bos_token_id=0)
@@ -92,18 +99,24 @@ def test_random_numbers_drawn_elsewhere_before_loading_do_not_matter(tmp_path: P
     assert train(again, 2) == expected
 
 
+def content(path: Path) -> dict[str, bytes]:
+    """A checkpoint's files."""
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
 def test_a_missing_checkpoint_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"There is no checkpoint in .*absent to resume from"):
         load_checkpoint(tmp_path / "absent", new_trainer(seed=1))
 
 
+@pytest.mark.parametrize("file", [WHOLE, STATE])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.9, 0.999])
-def test_a_checkpoint_that_was_cut_short_is_a_sentence(tmp_path: Path, share: float) -> None:
+def test_a_checkpoint_that_was_cut_short_is_a_sentence(tmp_path: Path, file: str, share: float) -> None:
     save_checkpoint(tmp_path, new_trainer(seed=1))
-    [path] = checkpoints(tmp_path)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(UserError, match=r"step-00000000\.pt is not a checkpoint of this model"):
+    path = path_of(tmp_path, 0) / file
+    whole = path.read_bytes().strip()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UserError, match=r"step-00000000 is not a checkpoint of this model"):
         load_checkpoint(tmp_path, new_trainer(seed=1))
 
 
@@ -115,48 +128,129 @@ class Command:
 
 
 FOREIGN = {
+    "nothing": lambda path: path.unlink(),
     "text": lambda path: path.write_text("hello"),
-    "an empty dictionary": lambda path: torch.save({}, path),
-    "a list": lambda path: torch.save([1, 2], path),
-    "a tensor": lambda path: torch.save(torch.ones(3), path),
-    "weights alone": lambda path: torch.save({"model": GPT(CONFIG).state_dict()}, path),
+    "a list": lambda path: path.write_text("[1, 2]"),
+    "a number": lambda path: path.write_text("3"),
+    "an object": lambda path: path.write_text("{}"),
+    "another step": lambda path: path.write_text('{"step": 2}'),
+    "no number of a step": lambda path: path.write_text('{"step": true}'),
+    "deep nesting": lambda path: path.write_text("[" * 100_000),
+    "weights in torch's format": lambda path: torch.save(GPT(CONFIG).state_dict(), path),
     "a command": lambda path: path.write_bytes(pickle.dumps(Command(), protocol=2)),
     "a command in torch's format": lambda path: torch.save(Command(), path),
-    "a folder": lambda path: path.mkdir(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
 }
 
 
-@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")  # torch's, of a tensor asked for a key
-@pytest.mark.parametrize("content", FOREIGN)
+@pytest.mark.parametrize("file", [WHOLE, STATE])
+@pytest.mark.parametrize("foreign", FOREIGN)
 def test_what_is_no_checkpoint_is_a_sentence_and_never_executed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, foreign: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    FOREIGN[content](path_of(tmp_path, 3))
-    with pytest.raises(UserError, match=r"step-00000003\.pt is not a checkpoint of this model"):
+    trainer = new_trainer(seed=1)
+    trainer.step = 3
+    save_checkpoint(tmp_path, trainer)
+    FOREIGN[foreign](path_of(tmp_path, 3) / file)
+    with pytest.raises(UserError, match=r"step-00000003 .*is not a checkpoint of this model"):
         load_checkpoint(tmp_path, new_trainer(seed=1))
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_what_has_only_the_name_of_a_checkpoint_is_a_sentence(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(path_of(tmp_path, 3))
+    with pytest.raises(UserError, match=r"step-00000003 is not a checkpoint of this model \((No such file|Not a dir)"):
+        load_checkpoint(tmp_path, new_trainer(seed=1))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_not_read_and_what_helps_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was a pickle; without a word the run would begin at its first step."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run" / "checkpoint"
+    folder.mkdir(parents=True)
+    torch.save(Command(), folder / "step-00000003.pt")
+    assert checkpoints(folder) == [folder / "step-00000003.pt"]
+    with pytest.raises(UserError) as caught:
+        load_checkpoint(folder, new_trainer(seed=1))
+    assert "step-00000003.pt was written by an earlier version of minigpt" in str(caught.value)
+    assert str(caught.value).endswith(f"or start it again with --repeat {tmp_path / 'run'}.")
     assert not Path("executed").exists()
 
 
 def test_a_checkpoint_of_another_model_is_a_sentence(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, new_trainer(seed=1, n_embd=8))
-    with pytest.raises(UserError, match="is not a checkpoint of this model"):
-        load_checkpoint(tmp_path, new_trainer(seed=1))
+    trainer = new_trainer(seed=1)
+    before = copy.deepcopy(trainer.model.state_dict())
+    with pytest.raises(
+        UserError,
+        match=r"model\.\S+ is float32 \[.*8\], and the model requires float32 \[.*16\]; it is not a checkpoint",
+    ):
+        load_checkpoint(tmp_path, trainer)
+    after = trainer.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before), "nothing was read of it"
 
 
-def write_half(state: dict, file) -> None:
-    file.write(b"half of it")
+THREE = r"m\.ln_f\.bias, model\.ln_f\.bias, v\.ln_f\.bias; it is not a checkpoint of this model\."
+
+
+@pytest.mark.parametrize(
+    ("in_first", "in_second", "said"),
+    [(True, False, f"has the unexpected {THREE}"), (False, True, f"lacks {THREE}"), (False, False, "")],
+)
+def test_only_what_is_learned_is_kept_and_what_does_not_fit_is_named(
+    tmp_path: Path, in_first: bool, in_second: bool, said: str
+) -> None:
+    """As with an adapter, whose run is not one of all weights."""
+    first, second = new_trainer(seed=1), new_trainer(seed=2)
+    first.model.ln_f.bias.requires_grad_(in_first)
+    second.model.ln_f.bias.requires_grad_(in_second)
+    train(first, 1)
+    save_checkpoint(tmp_path, first)
+    assert ("model.ln_f.bias" in load_file(path_of(tmp_path, 1) / WHOLE)) == in_first
+    if said:
+        with pytest.raises(UserError, match=f"step-00000001 {said}"):
+            load_checkpoint(tmp_path, second)
+    else:
+        load_checkpoint(tmp_path, second)
+        assert torch.equal(second.model.wte.weight, first.model.wte.weight)
+
+
+def write_half(tensors: dict, path: Path) -> None:
+    path.write_bytes(b"half of it")
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def refuse(*_: object) -> None:
+def write_half_of_it_in_safetensors_words(tensors: dict, path: Path) -> None:
+    path.write_bytes(b"half of it")
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+def refuse(*_: object, **more: object) -> None:
     raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
     ("target", "name", "failure"),
-    [(torch, "save", write_half), (Path, "replace", refuse), (os, "fsync", refuse)],
-    ids=["full disk", "killed before the exchange", "killed while flushing"],
+    [
+        (checkpoint, "save_file", write_half),
+        (checkpoint, "save_file", write_half_of_it_in_safetensors_words),
+        (checkpoint, "save_file", refuse),
+        (Path, "write_text", refuse),
+        (Path, "replace", refuse),
+        (os, "fsync", refuse),
+    ],
+    ids=[
+        "full disk",
+        "full disk, as it is said",
+        "killed at once",
+        "before its step",
+        "before the exchange",
+        "flushing",
+    ],
 )
 def test_a_save_that_fails_leaves_the_former_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object, name: str, failure: Callable
@@ -164,16 +258,17 @@ def test_a_save_that_fails_leaves_the_former_checkpoint(
     trainer = new_trainer(seed=1)
     train(trainer, 1)
     save_checkpoint(tmp_path, trainer)
-    former, weights = path_of(tmp_path, 1).read_bytes(), copy.deepcopy(trainer.model.state_dict())
+    former, weights = content(path_of(tmp_path, 1)), copy.deepcopy(trainer.model.state_dict())
     train(trainer, 1)
     with monkeypatch.context() as patch:
         patch.setattr(target, name, failure)
         with pytest.raises((UserError, KeyboardInterrupt)) as caught:
             save_checkpoint(tmp_path, trainer)
     if caught.type is UserError:
-        assert "No space left on device" in str(caught.value)
-        assert "step-00000001.pt is unchanged" in str(caught.value)
-    assert path_of(tmp_path, 1).read_bytes() == former
+        assert "(No space left on device)" in str(caught.value)
+        assert "step-00000001 is unchanged" in str(caught.value)
+        assert not (tmp_path / INCOMING).exists()
+    assert content(path_of(tmp_path, 1)) == former
     assert checkpoints(tmp_path) == [path_of(tmp_path, 1)]
     resumed = new_trainer(seed=2)
     load_checkpoint(tmp_path, resumed)
@@ -186,11 +281,61 @@ def test_a_save_that_fails_leaves_the_former_checkpoint(
     assert sorted(tmp_path.iterdir()) == [path_of(tmp_path, 1), path_of(tmp_path, 2)]
 
 
+def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_like_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = new_trainer(seed=1)
+    save_checkpoint(tmp_path, trainer, keep=1)
+    train(trainer, 1)
+
+    def killed(path: Path) -> None:
+        (path / STATE).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(tmp_path, trainer, keep=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [OUTGOING, "step-00000001"]
+    assert checkpoints(tmp_path) == [path_of(tmp_path, 1)]
+    train(trainer, 1)
+    save_checkpoint(tmp_path, trainer, keep=2)
+    assert sorted(tmp_path.iterdir()) == [path_of(tmp_path, 1), path_of(tmp_path, 2)]
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_named_and_the_new_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = new_trainer(seed=1)
+    save_checkpoint(tmp_path, trainer, keep=1)
+    train(trainer, 1)
+
+    def denied(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(shutil, "rmtree", denied)
+    save_checkpoint(tmp_path, trainer, keep=1)
+    assert f"warning: {path_of(tmp_path, 0)} cannot be removed: Permission denied." in capsys.readouterr().err
+    assert checkpoints(tmp_path) == [path_of(tmp_path, 1)]
+
+
+def test_a_step_that_has_its_checkpoint_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal after a checkpoint saves the same state again; a folder cannot take another's place at once."""
+    trainer = new_trainer(seed=1)
+    train(trainer, 1)
+    save_checkpoint(tmp_path, trainer)
+    before = content(path_of(tmp_path, 1))
+    monkeypatch.setattr(checkpoint, "save_file", refuse)
+    save_checkpoint(tmp_path, trainer)
+    assert content(path_of(tmp_path, 1)) == before
+    assert list(tmp_path.iterdir()) == [path_of(tmp_path, 1)]
+
+
 @pytest.fixture
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What is flushed, renamed and removed, in this order. What is flushed is a file's content, or a folder's names."""
     events: list[tuple[str, str]] = []
-    fsync, replace, unlink = os.fsync, Path.replace, Path.unlink
+    fsync, replace, rmtree = os.fsync, Path.replace, shutil.rmtree
 
     def flushed(handle: int) -> None:
         is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
@@ -202,13 +347,13 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str
         events.append(("renamed", f"{path.name} to {target.name}"))
         return replace(path, target)
 
-    def removed(path: Path, missing_ok: bool = False) -> None:
+    def removed(path: Path) -> None:
         events.append(("removed", path.name))
-        unlink(path, missing_ok)
+        rmtree(path)
 
     monkeypatch.setattr(os, "fsync", flushed)
     monkeypatch.setattr(Path, "replace", renamed)
-    monkeypatch.setattr(Path, "unlink", removed)
+    monkeypatch.setattr(shutil, "rmtree", removed)
     return events
 
 
@@ -223,10 +368,13 @@ def test_a_checkpoint_is_on_disk_before_it_gets_its_name_and_both_before_an_olde
     seen.clear()
     save_checkpoint(tmp_path, trainer, keep=1)
     assert seen == [
-        ("content flushed", str(path_of(tmp_path, 1).stat().st_size)),
-        ("renamed", f"{INCOMING} to step-00000001.pt"),
+        *(("content flushed", str((path_of(tmp_path, 1) / file).stat().st_size)) for file in (STATE, WHOLE)),
         ("names flushed", ""),
-        ("removed", "step-00000000.pt"),
+        ("renamed", f"{INCOMING} to step-00000001"),
+        ("names flushed", ""),
+        ("renamed", f"step-00000000 to {OUTGOING}"),
+        ("names flushed", ""),
+        ("removed", OUTGOING),
     ]
 
 
@@ -242,7 +390,7 @@ def test_only_a_file_system_that_cannot_flush_a_folder_may_refuse_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, number: int, is_tolerated: bool
 ) -> None:
     """Others mean that the name may be lost, and the run has to say so."""
-    monkeypatch.setattr(checkpoint, "warned", set())
+    monkeypatch.setattr(flushing, "warned", set())
     trainer, fsync, handles = new_trainer(seed=1), os.fsync, []
 
     def refused(handle: int) -> None:
@@ -255,24 +403,24 @@ def test_only_a_file_system_that_cannot_flush_a_folder_may_refuse_to(
     if is_tolerated:
         for _ in range(2):
             save_checkpoint(tmp_path, trainer)
-        handles.pop()
-        assert checkpoints(tmp_path) == [path_of(tmp_path, 0)]
+            trainer.step += 1
+        assert checkpoints(tmp_path) == [path_of(tmp_path, 0), path_of(tmp_path, 1)]
         warnings = capsys.readouterr().err
         assert f"warning: the file system of {tmp_path} cannot flush to disk ({os.strerror(number)})" in warnings
         assert len(warnings.splitlines()) == 1, "once is enough"
     else:
         with pytest.raises(UserError, match=f"step 0 cannot be written .*{os.strerror(number)}"):
             save_checkpoint(tmp_path, trainer)
-    [handle] = handles
+    assert len(handles) == (4 if is_tolerated else 1)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(handle)
+        os.fstat(handles[-1])
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
 def test_a_file_system_that_cannot_flush_a_file_keeps_the_checkpoint_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, number: int
 ) -> None:
-    monkeypatch.setattr(checkpoint, "warned", set())
+    monkeypatch.setattr(flushing, "warned", set())
 
     def refused(handle: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -288,7 +436,7 @@ def test_a_folder_that_cannot_be_listed_keeps_the_checkpoint_too(tmp_path, monke
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "open", denied)
-    flush_names(tmp_path)
+    flush(tmp_path, of=tmp_path)
 
 
 def test_where_a_folder_cannot_be_opened_none_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +448,7 @@ def test_where_a_folder_cannot_be_opened_none_is(tmp_path: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", denied)
         patch.setattr(os, "name", "nt")
-        flush_names(tmp_path)
+        flush(tmp_path, of=tmp_path)
 
 
 def test_without_being_told_it_keeps_two_checkpoints_and_says_that_the_spare_can_be_resumed_from(
@@ -308,7 +456,7 @@ def test_without_being_told_it_keeps_two_checkpoints_and_says_that_the_spare_can
 ) -> None:
     trainer = new_trainer(seed=1)
     save_checkpoint(tmp_path, trainer)
-    path_of(tmp_path, 0).write_bytes(b"broken")
+    (path_of(tmp_path, 0) / WHOLE).write_bytes(b"broken")
     with pytest.raises(UserError) as caught:
         load_checkpoint(tmp_path, trainer)
     assert "remove it" not in str(caught.value), "there is nothing else to resume from"
@@ -316,54 +464,12 @@ def test_without_being_told_it_keeps_two_checkpoints_and_says_that_the_spare_can
         train(trainer, 1)
         save_checkpoint(tmp_path, trainer)
     assert checkpoints(tmp_path) == [path_of(tmp_path, 2), path_of(tmp_path, 3)]
-    path_of(tmp_path, 3).write_bytes(b"broken")
-    with pytest.raises(UserError, match=r"step-00000003\.pt is not .*; remove it to resume from .*step-00000002\.pt\."):
+    (path_of(tmp_path, 3) / WHOLE).write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"step-00000003 is not .*; remove it to resume from .*step-00000002\."):
         load_checkpoint(tmp_path, trainer)
-    path_of(tmp_path, 3).unlink()
+    shutil.rmtree(path_of(tmp_path, 3))
     load_checkpoint(tmp_path, trainer)
     assert trainer.step == 2
-
-
-GENERATORS = {"cuda": torch.cuda, "mps": torch.mps}
-
-
-@pytest.fixture(params=GENERATORS)
-def pretended(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[torch.device, list[Tensor]]:
-    """A device that is not here, and the state of its random generator, which `torch.<device>` gets and sets."""
-    state = [torch.arange(16, dtype=torch.uint8)]
-    monkeypatch.setattr(GENERATORS[request.param], "get_rng_state", lambda *device: state[0].clone())
-    monkeypatch.setattr(
-        GENERATORS[request.param], "set_rng_state", lambda new, *device: state.__setitem__(0, new.clone())
-    )
-    return torch.device(request.param), state
-
-
-def test_a_gpus_random_state_is_kept_and_restored(
-    tmp_path: Path, pretended: tuple[torch.device, list[Tensor]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Dropout there draws from a generator of its own; a resumed run would drop other values."""
-    device, state = pretended
-    expected, trainer = state[0].clone(), new_trainer(seed=1)
-    monkeypatch.setattr(GPT, "device", device)
-    load = torch.load
-    monkeypatch.setattr(torch, "load", lambda path, map_location, **more: load(path, **more))
-    save_checkpoint(tmp_path, trainer)
-    state[0] = torch.zeros(16, dtype=torch.uint8)
-    load_checkpoint(tmp_path, trainer)
-    assert torch.equal(state[0], expected)
-
-
-def test_a_checkpoint_without_the_gpus_random_state_is_resumed_from(
-    pretended: tuple[torch.device, list[Tensor]],
-) -> None:
-    """One from the CPU, or from before it was kept: the CPU's generator is restored, the GPU's stays as it is."""
-    device, state = pretended
-    before, on_cpu = state[0].clone(), random_state(torch.device("cpu"))
-    assert on_cpu.keys() == {"random"}
-    torch.rand(3)
-    restore_random_state(on_cpu, device)
-    assert torch.equal(torch.get_rng_state(), on_cpu["random"])
-    assert torch.equal(state[0], before)
 
 
 @pytest.mark.parametrize("keep", [1, 3])
@@ -377,8 +483,8 @@ def test_the_last_checkpoints_stay_and_the_latest_is_gone_on_from(tmp_path: Path
     load_checkpoint(tmp_path, resumed)
     assert resumed.step == 5
     if keep > 1:
-        path_of(tmp_path, 5).write_bytes(b"broken")
-        with pytest.raises(UserError, match=r"remove it to resume from .*step-00000004\.pt"):
+        (path_of(tmp_path, 5) / STATE).write_bytes(b"broken")
+        with pytest.raises(UserError, match=r"remove it to resume from .*step-00000004\."):
             load_checkpoint(tmp_path, resumed)
 
 
@@ -389,7 +495,7 @@ def test_no_checkpoint_is_made_of_weights_that_are_no_numbers(tmp_path: Path) ->
     train(trainer, 1)
     with torch.no_grad():
         trainer.model.wpe.weight[3, 2] = torch.inf
-    with pytest.raises(UserError, match=r"After step 1 a weight is NaN or infinite.*step-00000000\.pt is unchanged"):
+    with pytest.raises(UserError, match=r"After step 1 a weight is NaN or infinite.*step-00000000 is unchanged"):
         save_checkpoint(tmp_path, trainer)
     assert checkpoints(tmp_path) == [path_of(tmp_path, 0)]
 
@@ -402,7 +508,7 @@ def test_the_same_state_is_saved_in_the_same_bytes(tmp_path: Path) -> None:
     resumed = new_trainer(seed=2)
     load_checkpoint(tmp_path / "first", resumed)
     save_checkpoint(tmp_path / "second", resumed)
-    assert path_of(tmp_path / "first", 2).read_bytes() == path_of(tmp_path / "second", 2).read_bytes()
+    assert content(path_of(tmp_path / "first", 2)) == content(path_of(tmp_path / "second", 2))
 
 
 @pytest.mark.parametrize("damage", ["another shape", "one missing", "another kind"])
@@ -411,12 +517,26 @@ def test_moments_of_other_parameters_are_a_sentence(tmp_path: Path, damage: str)
     trainer = new_trainer(seed=1)
     train(trainer, 1)
     save_checkpoint(tmp_path, trainer)
-    state = torch.load(path_of(tmp_path, 1), weights_only=True)
-    state["m"] = {
-        "another shape": [state["m"][0][:1], *state["m"][1:]],
-        "one missing": state["m"][:-1],
-        "another kind": [state["m"][0].int(), *state["m"][1:]],
-    }[damage]
-    torch.save(state, path_of(tmp_path, 1))
-    with pytest.raises(UserError, match="is not a checkpoint of this model"):
+    path, name = path_of(tmp_path, 1) / WHOLE, "m.h.0.ln_1.weight"
+    state = load_file(path)
+    moment = state.pop(name)
+    changed = {"another shape": {name: moment[:1]}, "one missing": {}, "another kind": {name: moment.int()}}[damage]
+    save_file(state | changed, path)
+    with pytest.raises(UserError, match=rf"{name}.*; it is not a checkpoint of this model\."):
         load_checkpoint(tmp_path, new_trainer(seed=1))
+
+
+@pytest.mark.parametrize(
+    ("version", "is_new_enough"), [("2.6.0", False), ("2.8.0+cpu", False), ("2.9.0+cu130", True), ("2.13.0", True)]
+)
+def test_a_torch_that_cannot_write_parts_is_refused(
+    version: str, is_new_enough: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__version__", TorchVersion(version))
+    if is_new_enough:
+        check_torch()
+    else:
+        with pytest.raises(
+            UserError, match=rf"--shard writes its checkpoints with torch 2\.9 or later; this is {version[:3]}"
+        ):
+            check_torch()

@@ -54,8 +54,10 @@ def test_adams_second_moment_forgets_within_the_warmup() -> None:
 
 
 def test_the_learning_rates_are_those_that_the_help_names(help_text: str) -> None:
-    rates = re.search(r"(\S+) from scratch at size tiny, (\S+) at the others, (\S+) when fine-tuning", help_text)
-    tiny, other, fine_tuning = map(float, rates.groups())
+    said = r"(\S+) from scratch at size tiny, (\S+) at the others, (\S+) when fine-tuning, with --lora-rank (\S+)\."
+    rates = re.search(said, help_text)
+    tiny, other, fine_tuning, adapters = map(float, rates.groups())
+    assert filled_in(init="gpt2", lora_rank=8).lr == adapters
     assert filled_in().lr == tiny
     assert [filled_in(size=size).lr for size in ("gpt2", "gpt2-xl")] == [other, other]
     assert [filled_in(size=size, init="gpt2").lr for size in ("tiny", "gpt2")] == [fine_tuning, fine_tuning]
@@ -131,6 +133,19 @@ def test_what_depends_on_the_data_and_the_model_is_filled_in() -> None:
     assert filled_in(epochs=2.0).epochs == 2.0, "what was given stays beside what follows from it"
     assert filled_in(init="gpt2").tokenizer == "gpt2", "the folder whose vocabulary grows by the control tokens"
     assert filled_in(init="gpt2", tokenizer="other").tokenizer == "other"
+
+
+def test_a_change_of_low_rank_needs_weights_to_change_and_its_scale_a_rank() -> None:
+    with pytest.raises(UserError) as caught:
+        check(Options(lora_rank=8))
+    assert str(caught.value) == ("--lora-rank learns a small change to weights that are there; give them with --init.")
+    with pytest.raises(UserError) as caught:
+        check(Options(init="gpt2", lora_alpha=8.0))
+    assert str(caught.value) == "--lora-alpha scales what --lora-rank learns; give both."
+    check(Options(init="gpt2", lora_rank=8, lora_alpha=8.0))
+    assert filled_in(init="gpt2", lora_rank=8).lora_alpha == 16.0, "the scale 2"
+    assert filled_in(init="gpt2", lora_rank=8, lora_alpha=8.0).lora_alpha == 8.0
+    assert filled_in(init="gpt2").lora_alpha is None
 
 
 def test_the_spare_checkpoint_that_the_help_promises_is_kept(help_text: str) -> None:

@@ -1,5 +1,6 @@
 """The initial model of a run: its shape, its dropout, its tokenizer and its template."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
 from minigpt.run.base import own_template
 from minigpt.run.options import Options
-from minigpt.run.start import initial_model, initial_template, longest_row, notes
+from minigpt.run.start import adapter_in_words, initial_model, initial_template, longest_row, notes
 from minigpt.text.template import load_template, save_template
 from minigpt.text.tokenizer import load_tokenizer
 
@@ -110,6 +111,48 @@ def test_what_is_for_conversations_is_refused_on_plain_text():
         [name] = chosen
         with pytest.raises(UserError, match=f"--{name.replace('_', '-')} has no effect on plain text"):
             initial_template(Options(**chosen), bytes_, plain=True)
+
+
+@pytest.fixture
+def foreign(tmp_path: Path, gpt2_folder: Path) -> Path:
+    """The folder of a small model with GPT-2's vocabulary, as other programs save one: no control token in it."""
+    torch.manual_seed(2)
+    GPT(GPTConfig(n_layer=1, n_embd=8, n_head=2, n_ctx=16)).save_pretrained(tmp_path / "foreign")
+    for path in gpt2_folder.iterdir():
+        shutil.copy(path, tmp_path / "foreign")
+    return tmp_path / "foreign"
+
+
+def test_with_a_low_rank_the_rows_of_new_tokens_are_learned_and_no_others(foreign: Path, saved: Path):
+    whole = initial_model(Options(init=str(foreign)))[1]
+    chosen = Options(init=str(foreign), lora_rank=2, lora_alpha=3.0)
+    _, model = initial_model(chosen)
+    assert model.config == whole.config
+    assert (model.config.vocab_size, model.config.tokens) == (50304, 50260)
+    assert torch.equal(model.wte.weight, whole.wte.weight)
+    assert (model.wte.first, len(model.wte.new)) == (50257, 3)
+    assert (model.h[0].mlp.c_fc.rank, model.h[0].mlp.c_fc.scale) == (2, 1.5)
+    learned = 16 * 2 * 8 + 3 * 8
+    words = adapter_in_words(chosen, model)
+    assert f"rank 2, alpha 3: {learned} numbers are learned, the rows of 3 new tokens" in words
+    _, knows_them = initial_model(Options(init=str(saved), lora_rank=2))
+    assert not any(p.requires_grad for p in knows_them.wte.parameters())
+    assert adapter_in_words(chosen, whole) == ""
+
+
+def test_the_low_rank_change_is_drawn_from_the_seed(saved: Path):
+    first, again, other = (
+        initial_model(Options(init=str(saved), lora_rank=2, seed=seed))[1].h[0].attn.c_attn.A for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("rank", [0, 9])
+def test_a_rank_of_none_or_above_the_width_is_refused(saved: Path, rank: int):
+    with pytest.raises(UserError) as caught:
+        initial_model(Options(init=str(saved), lora_rank=rank))
+    assert str(caught.value) == f"--lora-rank is {rank}; it must be from 1 to 8, the width of this model."
 
 
 def test_fewer_rows_than_were_to_be_answered_are_said():
