@@ -18,6 +18,7 @@ HOMES = {
     "model/layer_norm.py": ["5.1"],
     "model/block.py": ["5.2", "5.3"],
     "model/gpt.py": ["6.1", "6.2"],
+    "model/light.py": ["16.5"],
     "config.py": ["6.3"],
     "sample/sampling.py": ["7.1"],
     "learn/loss.py": ["8.1", "8.2", "8.3"],
