@@ -13,6 +13,7 @@ from minigpt.learn.parallel import Team, join
 from minigpt.learn.trainer import Trainer
 from minigpt.model.gpt import GPT
 from minigpt.pretrained.folder import write_config
+from minigpt.run.adapter import write_adapter
 from minigpt.run.best import Best, write_model
 from minigpt.run.defaults import with_defaults, with_device
 from minigpt.run.device import choose_device, place
@@ -60,6 +61,8 @@ def main(options: Options) -> None:
 
         def finish(report: Report) -> None:
             write_model(session.folder / "model", report.model, template)
+            if options.lora_rank:
+                write_adapter(session.folder / "adapter", report.trained, options.init, template)
             report.after_training()
             best.after_training(trainer.step)
 

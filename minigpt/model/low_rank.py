@@ -94,7 +94,8 @@ def merge(model: nn.Module) -> nn.Module:
         owner, _, own = name.rpartition(".")
         module = model.get_submodule(owner)
         is_changed = own == "weight" and isinstance(module, LowRankLinear)
-        tensors[name] = (module.merged() if is_changed else getattr(module, own)).detach()  # or it is no longer frozen
+        # Detached, as `assign` would set whether the model's own parameters need a gradient.
+        tensors[name] = module.merged() if is_changed else getattr(module, own).detach()
     plain.load_state_dict(tensors, assign=True)
     return plain.explicit(model.is_explicit).train(model.training)
 

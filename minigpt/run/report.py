@@ -41,7 +41,8 @@ class Report:
         stopwatch: Stopwatch | None = None,
     ) -> None:
         self.folder, self.trainer, self.valid, self.samples = folder, trainer, valid, samples
-        self.model = trainer.model  # the one that is measured and saved: `Session.look`
+        # The one that is measured and saved, and the one that is trained, with its adapters apart: `Session.look`.
+        self.model = self.trained = trainer.model
         self.stopwatch = stopwatch or Stopwatch()
         self.accuracy_before: float | None = None
         self.evaluated = ""  # the last evaluation, in words

@@ -132,11 +132,11 @@ class Session:
         model = self.trainer.gathered()
 
         def look() -> T:
-            report.model = merge(model)
+            report.trained, report.model = model, merge(model)
             try:
                 return work(report)
             finally:
-                report.model = self.trainer.model
+                report.trained = report.model = self.trainer.model
 
         return self.team.once(look)
 
