@@ -18,7 +18,7 @@ from minigpt.model.low_rank import merge
 from minigpt.pretrained.tensor_files import resume_command
 from minigpt.run.best import check_not_over
 from minigpt.run.changes import Changes
-from minigpt.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from minigpt.run.checkpoint import check_torch, checkpoints, load_checkpoint, save_checkpoint
 from minigpt.run.defaults import derived
 from minigpt.run.folder import (
     Lock,
@@ -80,6 +80,8 @@ class Session:
         its data or initial weights have changed, or if it is finished.
         """
         check_memory(trainer)
+        if trainer.sharded:
+            check_torch()
         self.options, self.trainer = options, trainer
         record: dict = {}
         self.team.once(lambda: record.update(self._record(data)))

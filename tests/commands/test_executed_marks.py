@@ -69,6 +69,11 @@ def prefer(cli, init: Path, folder: Path, math: str) -> None:
         assert cli("prefer", "--method", method, *settings, *more, "--run", folder / method).status == 0
 
 
+def adapt(cli, data: Path, init: Path, math: str) -> None:
+    settings = ("--data", data, "--steps", 2, "--batch-size", 1, "--warmup-steps", 1, "--accuracy-rows", 1)
+    assert cli("train", "--init", init, "--lora-rank", 1, *settings, "--math", math).status == 0
+
+
 @pytest.mark.fast_form
 def test_every_marked_line_runs_in_explicit_mode(cli, tmp_path, questions, no_pictures):
     """By train, evaluate, generate and prefer; eq 11.3 is what `view` counts, 10.2 what `bench` divides by, 13.2 a
@@ -77,6 +82,7 @@ def test_every_marked_line_runs_in_explicit_mode(cli, tmp_path, questions, no_pi
     with executed(lines) as seen:
         train_evaluate_generate(cli, questions, tmp_path / "run", "explicit")
         prefer(cli, tmp_path / "run", tmp_path, "explicit")
+        adapt(cli, questions, tmp_path / "run", "explicit")
     missed = {lines[line] for line in lines.keys() - seen}
     assert missed == {"10.2", "11.3", "13.2", "14.3"}
     with executed(lines) as seen:

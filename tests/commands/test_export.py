@@ -22,28 +22,34 @@ from minigpt.run.start import initial_model
 IDS = torch.arange(60).view(2, 30) * 4 % 260
 
 
-@pytest.fixture
-def init(tmp_path: Path, gpt2_folder: Path) -> Path:
-    """A small model with GPT-2's vocabulary, as other programs save one: no control token in it."""
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory, gpt2_folder: Path) -> Path:
+    """init/, a small model with GPT-2's vocabulary, as other programs save one: no control token in it. And mine/, the
+    run of an adapter to it: model/ with the adapter merged in, and adapter/ alone."""
+    work = tmp_path_factory.mktemp("work")
     torch.manual_seed(2)
-    GPT(GPTConfig(n_layer=2, n_embd=8, n_head=2, n_ctx=64)).save_pretrained(tmp_path / "init")
+    GPT(GPTConfig(n_layer=2, n_embd=8, n_head=2, n_ctx=64)).save_pretrained(work / "init")
     for path in gpt2_folder.iterdir():
-        shutil.copy(path, tmp_path / "init")
-    return tmp_path / "init"
-
-
-@pytest.fixture
-def learned(init: Path, tmp_path: Path) -> Path:
-    """The run of an adapter: model/ with it merged in, and adapter/ alone."""
-    tokenizer, model = initial_model(Options(init=str(init), lora_rank=2))
+        shutil.copy(path, work / "init")
+    tokenizer, model = initial_model(Options(init=str(work / "init"), lora_rank=2))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter))
     template = load_template("documents", tokenizer)
-    write_model(tmp_path / "mine" / "model", merge(model), template)
-    write_adapter(tmp_path / "mine" / "adapter", model, str(init), template)
-    return tmp_path / "mine"
+    write_model(work / "mine" / "model", merge(model), template)
+    write_adapter(work / "mine" / "adapter", model, "init", template)
+    return work
+
+
+@pytest.fixture
+def init(work: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(work / "init", tmp_path / "init"))
+
+
+@pytest.fixture
+def learned(work: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(work / "mine", tmp_path / "mine"))
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -87,13 +93,16 @@ def test_a_model_with_an_adapter_is_the_model_of_its_run_to_the_byte(
     assert "<|im_end|>" in transformers.AutoTokenizer.from_pretrained(tmp_path / "out").get_vocab()
 
 
-def test_the_other_commands_read_what_was_exported(cli, init: Path, learned: Path) -> None:
+def test_the_other_commands_read_what_was_exported(cli, init, learned, questions: Path, no_pictures) -> None:
     assert cli("export", "--model", init, "--adapter", learned, "--out", "out", "--dtype", "bfloat16").status == 0
-    answer = "--max-new-tokens", 3, "--temperature", 0
-    for command in (("generate", "--prompt", "Hi", *answer), ("evaluate", "--limit", 1, "--data", "builtin")):
-        done = cli(command[0], "--model", "out", *command[1:])
+    brief = "--data", questions, "--max-length", 60
+    for command in (
+        ("generate", "--model", "out", "--max-new-tokens", 2),
+        ("evaluate", "--model", "out", "--data", questions, "--limit", 1, "--max-length", 60),
+        ("train", "--init", "out", "--steps", 1, "--batch-size", 1, "--accuracy-rows", 1, *brief),
+    ):
+        done = cli(*command)
         assert done.status == 0, done.err
-    assert cli("train", "--init", "out", "--steps", 1, "--batch-size", 1, "--accuracy-rows", 1).status == 0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
