@@ -16,7 +16,7 @@ from lessons.harness.links import LESSONS
 from minigpt import GPT
 from minigpt.measure.accuracy import answer
 from minigpt.measure.divergence import divergence
-from minigpt.run.checkpoint import checkpoints
+from minigpt.pretrained.checkpoint_folder import checkpoints, open_checkpoint
 from minigpt.run.preference_measures import as_rows, draw
 from minigpt.run.start import load_model
 from minigpt.text.pairs import Pair, read_pairs
@@ -107,7 +107,8 @@ def along(run: Path, start: Path, most: int) -> list[tuple[float, float]]:
     (reference, template), (model, _) = load_model(start), load_model(start)
     found = [by_draws(model, reference, template, most)]
     for path in checkpoints(run / "checkpoint"):
-        model.load_state_dict(torch.load(path, weights_only=True)["model"])
+        stored = open_checkpoint(path)
+        model.load_state_dict({name: stored[f"model.{name}"].read() for name in model.state_dict()})
         found.append(by_draws(model, reference, template, most))
     return found
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from minigpt import command
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
+from minigpt.model.light import Weights
 from minigpt.ranges import Count, Seed, Temperature, Text, TopP
 from minigpt.run.device import Device, Math
 from minigpt.run.start import load_model
@@ -50,6 +51,11 @@ class Options:
     math: Math = "auto"
     """explicit runs each formula as it is written out, fast runs torch's kernels; auto is explicit at size tiny and
     fast at the official sizes."""
+    weights: Weights = "float32"
+    """bfloat16 and int8 round the weights when they are loaded, to a half and a quarter of the memory."""
+    compile: bool = False
+    """Let torch.compile make faster loops of what each token of a single text needs; takes half a minute the first
+    time, and a C++ compiler."""
 
 
 HELP = """\
@@ -177,7 +183,9 @@ class Chat:
 def main(options: Options) -> None:
     if unused := Sampling(options.temperature, options.top_k, options.top_p).unused(options.seed):
         print(f"chat: {unused}", file=sys.stderr)
-    model, template = load_model(options.model, options.template, options.device, options.math)
+    model, template = load_model(
+        options.model, options.template, options.device, options.math, options.weights, options.compile
+    )
     if template.name is None:
         raise UserError(
             f"{options.model} was trained on plain text: it has no template, so it cannot take turns. "

@@ -46,7 +46,9 @@ def main(options: Options) -> None:
             check_reward_model(options, str(folder))
             preferences.reward_model(folder)
             continue
-        model, template = load_model(folder, options.template, options.device, options.math)
+        model, template = load_model(
+            folder, options.template, options.device, options.math, options.weights, options.compile
+        )
         tokenizers.append(tokenizer_sha256(template.tokenizer))
         if text or rows:
             measure = partial(measured_text, text=text) if text else partial(measured, rows=rows)

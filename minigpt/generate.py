@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from minigpt import command
+from minigpt.model.light import Weights
 from minigpt.ranges import AtOnce, Count, CountOrZero, Seed, Temperature, Text, TopP
 from minigpt.run.device import Device, Math
 from minigpt.run.start import load_with_tokenizer
@@ -37,13 +38,20 @@ class Options:
     math: Math = "auto"
     """explicit runs each formula as it is written out, fast runs torch's kernels; auto is explicit at size tiny and
     fast at the official sizes."""
+    weights: Weights = "float32"
+    """bfloat16 and int8 round the weights when they are loaded, to a half and a quarter of the memory."""
+    compile: bool = False
+    """Let torch.compile make faster loops of what each token of a single text needs; takes half a minute the first
+    time, and a C++ compiler."""
 
 
 def main(options: Options) -> None:
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
     if unused := sampling.unused(options.seed):
         print(f"generate: {unused}", file=sys.stderr)
-    model, tokenizer = load_with_tokenizer(options.model, options.device, options.math)
+    model, tokenizer = load_with_tokenizer(
+        options.model, options.device, options.math, options.weights, options.compile
+    )
     prompt = tokenizer.encode(options.prompt)
     settings = dict(sampling=sampling, stop=tokenizer.ends, seed=options.seed)
     if options.samples == 1:

@@ -50,7 +50,8 @@ def attend_fast(
     T, S = q.shape[-2], k.shape[-2]
     if mask is None and 1 < T < S:  # the kernel's own causal mask would let the first query see the first key only
         mask = causal_mask(T, S, q.device)
-    return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None and T > 1)  # eq 3.2, fast
+    causal = bool(mask is None and T > 1)  # a bool also where torch.compile traces it for any T
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal)  # eq 3.2, fast
 
 
 class MultiHeadAttention(nn.Module):

@@ -43,7 +43,8 @@ class Cache:
     ) -> None:
         if not 0 < capacity <= config.n_ctx:
             raise ValueError(f"A cache cannot have {capacity} positions; this model allows 1 to {config.n_ctx}.")
-        shape = (batch, config.n_head, capacity, config.head_width)
+        # The last slot stays free: the entries in use are never all, which torch.compile would take for another layout.
+        shape = (batch, config.n_head, capacity + 1, config.head_width)
         new = partial(torch.zeros, shape, device=device, dtype=dtype)
         self.layers = [LayerCache(self, new(), new()) for _ in range(config.n_layer)]
         self.capacity, self.device = capacity, device

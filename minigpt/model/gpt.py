@@ -84,11 +84,14 @@ class GPT(nn.Module):
     def logits(self, hidden: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch V"]:
         """A score for each token of the vocabulary: how well the hidden vector matches its embedding."""
         E = self.wte.weight
-        if self.is_explicit or hidden.dim() != 2 or not is_few(hidden):
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        if self.is_explicit or not is_few(rows):
             return hidden @ E.t()  # eq 6.2
+        if torch.compiler.is_compiling() and len(rows) == 1:
+            return (E * rows).sum(-1).view(*hidden.shape[:-1], len(E))  # as in `linear_fast`
         end = len(E) // BLOCK * BLOCK  # the blocks up to here are shared by the cores, as in `linear_fast`
-        scores = E[:end].unflatten(0, (-1, BLOCK)) @ hidden.t().expand(end // BLOCK, -1, -1)  # eq 6.2, fast
-        return torch.cat([scores.flatten(0, 1).t(), hidden @ E[end:].t()], -1)
+        scores = E[:end].unflatten(0, (-1, BLOCK)) @ rows.t().expand(end // BLOCK, -1, -1)  # eq 6.2, fast
+        return torch.cat([scores.flatten(0, 1).t(), rows @ E[end:].t()], -1).view(*hidden.shape[:-1], len(E))
 
     def forward(
         self,

@@ -59,6 +59,10 @@ class Stored:
                     rows[a - first : b - first].copy_(file.get_slice(self.name)[a - start : b - start])
 
     def read(self) -> Tensor:
+        """The whole tensor; in one part it is the file's own pages, not a copy."""
+        if len(self.parts) == 1:
+            with safe_open(self.parts[0][2], framework="pt") as file:
+                return file.get_tensor(self.name)
         whole = torch.empty(self.shape, dtype=self.dtype)
         self.copy_to(whole)
         return whole
@@ -71,8 +75,7 @@ def open_checkpoint(path: Path) -> dict[str, Stored]:
     """
     refuse_earlier(path)
     try:
-        step = json.loads((path / STATE).read_bytes())["step"]
-        if type(step) is not int or path != path_of(path.parent, step):
+        if json.loads((path / STATE).read_bytes())["step"] != step_of(path):
             raise ValueError(f"{STATE} does not have the step of its folder")
         found: dict[str, Stored] = {}
         for file in sorted(path.glob("*.safetensors")):

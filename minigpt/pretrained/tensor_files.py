@@ -62,14 +62,17 @@ def last_checkpoint(folder: Path) -> Path | None:
     return kept[-1] if kept else None
 
 
-def resume_command(run: Path, *more: str, processes: int = 1) -> str:
-    """The command that resumes this run, quoted for the shell; its options.json says which one it is."""
-    command = "train"
+def resume_command(run: Path, *more: str) -> str:
+    """The command that resumes this run, quoted for the shell; its options.json says which one it is, and in how many
+    processes."""
+    values: dict = {}
     with contextlib.suppress(UserError):
-        command = read_object(run / "options.json").get("command", command)
+        values = read_object(run / "options.json")
+    processes = values.get("processes", 1)
     folder = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
-    start = ["python", "-m", f"minigpt.{command}"]
-    if processes > 1:  # the separator, as torchrun takes --run for an abbreviation of an option that it has
+    start = ["python", "-m", f"minigpt.{values.get('command', 'train')}"]
+    if isinstance(processes, int) and processes > 1:
+        # The separator, as torchrun takes --run for an abbreviation of an option that it has.
         start = ["torchrun", "--standalone", "--nproc-per-node", str(processes), *start[1:], "--"]
     return shlex.join([*start, "--resume", "--run", folder, *more])
 

@@ -4,17 +4,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from minigpt.errors import UserError
+from minigpt.model.light import Weights
 from minigpt.ranges import AtOnce, Count, Seed, check_used
 from minigpt.run.device import Device, Math
 
 DEFAULT_NEW_TOKENS = 256  # chat's longest answer
 # What has no effect in a mode.
 UNUSED = {
-    "sft": ("prompt_tokens", "new_tokens"),
-    "train": ("data", "prompt_tokens", "new_tokens"),
+    "sft": ("prompt_tokens", "new_tokens", "weights"),
+    "train": ("data", "prompt_tokens", "new_tokens", "weights"),
     "generate": ("data", "tokenizer", "max_length", "micro_batch_size", "dtype"),
-    "dpo": ("prompt_tokens", "new_tokens"),
-    "rl": ("prompt_tokens",),
+    "dpo": ("prompt_tokens", "new_tokens", "weights"),
+    "rl": ("prompt_tokens", "weights"),
 }
 PEERS = {"sft": "transformers", "train": "transformers", "generate": "transformers", "dpo": "trl", "rl": "none"}
 BATCH_SIZES = {"sft": (16,), "train": (16,), "generate": (1, 8), "dpo": (16,), "rl": (12,)}
@@ -59,7 +60,10 @@ class Options:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """The type of matrix products in training, on both sides (autocast); weights and loss stay float32."""
     compile: bool = False
-    """Let torch.compile fuse the operations, on both sides; pays on a GPU."""
+    """Let torch.compile fuse the operations, on both sides; pays on a GPU. Of generate, this side's work on each token
+    of a single text; pays on a CPU too."""
+    weights: Weights = "float32"
+    """For generate, this side's weights: bfloat16 and int8 round them to a half and a quarter of the memory."""
     math: Math = "auto"
     """This side's formulas as written out, or torch's kernels; auto is explicit at size tiny."""
     seed: Seed = 0

@@ -18,7 +18,8 @@ def peer(options: Options, model: GPT, mode: str, **job: object) -> Iterator[Pee
     if options.peer == "none":
         yield None
         return
-    theirs = Peer(options.peer, model, mode, compile=options.compile, **job)
+    compiled = options.compile and mode != "generate"  # its `generate` does not call what torch.compile returns
+    theirs = Peer(options.peer, model, mode, compile=compiled, **job)
     try:
         yield theirs
     finally:

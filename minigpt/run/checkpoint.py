@@ -40,8 +40,7 @@ def check_torch() -> None:
 
 
 def learned(trainer: Trainer) -> dict[str, Tensor]:
-    """Every tensor of a checkpoint by its name, as it is in memory: moments that do not exist yet are 0, as Adam has
-    them before its first step."""
+    """Every tensor of a checkpoint by its name. Moments that do not exist yet are 0, as Adam has them at its start."""
     found = {}
     for name, parameter in trainer.model.named_parameters():
         if parameter.requires_grad:
@@ -84,19 +83,16 @@ def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
             work()
         except (OSError, SafetensorError) as error:
             if team.leads:
-                clear(aside)
-            why = words(error)
-            raise UserError(
-                f"The checkpoint of step {trainer.step} cannot be written to {folder} ({why}); {former}."
-            ) from None
+                shutil.rmtree(aside, ignore_errors=True)
+            what = f"The checkpoint of step {trainer.step} cannot be written to {folder}"
+            raise UserError(f"{what} ({words(error)}); {former}.") from None
 
     def begin() -> None:
         clear(folder / OUTGOING)
         clear(aside)
         aside.mkdir(parents=True)
         if not trainer.sharded:
-            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            save_file(contiguous, aside / WHOLE)
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside / WHOLE)
 
     def finish() -> None:
         (aside / STATE).write_text(json.dumps({"step": trainer.step}) + "\n")
@@ -116,7 +112,10 @@ def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
 
 
 def write_parts(folder: Path, tensors: dict[str, Tensor]) -> None:
-    """Each process writes its rows of every tensor, and flushes them. OSError in all if one cannot."""
+    """Each process writes its rows of every tensor, and flushes them. OSError in all if one cannot.
+
+    torch's writer has a copy of these rows in memory meanwhile.
+    """
     import torch.distributed.checkpoint as engine  # which takes a second to import
 
     try:
@@ -156,7 +155,7 @@ def clear(path: Path) -> None:
 def load_checkpoint(folder: Path, trainer: Trainer) -> None:
     """Restore `trainer` from the latest checkpoint, each process what it has of the model.
 
-    UserError if it is missing, broken or of another model; the trainer is then unchanged.
+    UserError if it is missing, broken or of another model; nothing is then read of it.
     """
     kept = checkpoints(folder)
     if not kept:
@@ -176,10 +175,7 @@ def read_checkpoint(path: Path, trainer: Trainer) -> None:
     """Read into the tensors that are there, one after the other. The learning rate and the rest of what Adam needs come
     from the trainer's own recipe."""
     stored, own = open_checkpoint(path), learned(trainer)
-    for problem, names in (
-        ("lacks", own.keys() - stored.keys()),
-        ("has the unexpected", stored.keys() - own.keys()),
-    ):
+    for problem, names in (("lacks", own.keys() - stored.keys()), ("has the unexpected", stored.keys() - own.keys())):
         if names:
             raise UserError(f"{path} {problem} {listed(names)}; it is not a checkpoint of this model.")
     for name, tensor in own.items():

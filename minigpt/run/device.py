@@ -1,12 +1,16 @@
 """Choose the device, and the form of the formulas on it."""
 
 import random
+from collections.abc import Callable
 from typing import Literal
 
 import torch
+from torch import Tensor
 
-from minigpt.errors import UserError
+from minigpt.errors import UserError, warn
 from minigpt.model.gpt import GPT
+from minigpt.model.light import HAS_KERNEL, Weights, lighten
+from minigpt.model.linear import Linear
 from minigpt.text.printing import shortened
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -35,6 +39,57 @@ def place(model: GPT, device: torch.device | str, math: Math = "auto", compiled:
         for block in model.h:
             block.compile(dynamic=True)
     return model
+
+
+def place_to_read(
+    model: GPT, device: torch.device | str, math: Math = "auto", weights: Weights = "float32", compiled: bool = False
+) -> GPT:
+    """`place` for a model that is not trained: --weights rounds it first, --compile compiles the work of one token.
+
+    Warns where either is not what one may expect of it, and continues.
+    """
+    model = place(lighten(model, weights), device, math)
+    on_cpu = model.device.type == "cpu"
+    if compiled:
+        try:
+            check_compiler(model.device)
+            compile_token(model)
+        except UserError as error:
+            warn(str(error))
+            compiled = False
+    if weights == "int8" and not (model.is_explicit or (on_cpu and (HAS_KERNEL or compiled))):
+        warn(
+            "--weights int8 saves memory and no time here: torch's fast product of eight-bit integers is for CPUs with "
+            f"AVX-512 VNNI, so the weights are widened for every product.{' --compile is faster.' * on_cpu}"
+        )
+    return model
+
+
+def compile_token(model: GPT) -> None:
+    """Compile what one token of one text needs, a block at a time and the head; any other shape runs as before.
+
+    A block is one function, whose cache may have any length: nothing is compiled twice.
+    """
+    for part in model.modules():
+        if type(part) is Linear:  # as in `rounded`, an output's weights become neighbors in memory: one loop reads them
+            part.weight.data = part.weight.data.t().contiguous().t()
+    for block in model.h:
+        block.forward = of_one_token(block.forward)
+    model.logits = of_one_token(model.logits)
+
+
+def of_one_token(form: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`form`, compiled for an x (1, 1, C).
+
+    Without the option, LayerNorm and GELU would be part of the loop over the weights of the product after them, and be
+    computed once a weight instead of once a channel.
+    """
+    compiled = torch.compile(form, dynamic=True, options={"realize_opcount_threshold": 0})
+
+    def either(x: Tensor, *others: object) -> Tensor:
+        return (compiled if x.shape[:-1] == (1, 1) else form)(x, *others)
+
+    return either
 
 
 def check_compiler(device: torch.device) -> None:

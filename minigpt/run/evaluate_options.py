@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.errors import UserError
+from minigpt.model.light import Weights
 from minigpt.ranges import AtOnce, Count, Seed
 from minigpt.run.device import Device, Math
 from minigpt.writing import check_writable
@@ -55,6 +56,12 @@ class EvaluateOptions:
     math: Math = "auto"
     """explicit runs each formula as it is written out, fast runs torch's kernels; auto is explicit at size tiny and
     fast at the official sizes."""
+    weights: Weights = "float32"
+    """bfloat16 and int8 round the weights of what is measured when they are loaded, to a half and a quarter of the
+    memory; the untrained model and the reference stay as they are."""
+    compile: bool = False
+    """Let torch.compile make faster loops of what each token of a single answer needs: for --batch-size 1. Takes half a
+    minute the first time, and a C++ compiler."""
     json: Path | None = None
     """Also write the figures to this file, and the answers to a .predictions.jsonl beside it."""
 

@@ -30,7 +30,7 @@ from minigpt.preference.policy import Draw
 from minigpt.preference.reward import RewardModel
 from minigpt.preference.rewards import Prompt, Reward, answer_text, load_reward
 from minigpt.preference.rows import EncodedPairs, encode_pairs
-from minigpt.run.device import choose_device, place
+from minigpt.run.device import choose_device, place_to_read
 from minigpt.run.evaluate_options import EvaluateOptions
 from minigpt.run.preference_measures import AT_ONCE, as_rows, blocks, draw
 from minigpt.run.reference import mark, reference_of
@@ -77,7 +77,7 @@ class Preferences:
         """A reward model on the pairs."""
         options = self.options
         model = RewardModel.from_pretrained(folder).to(device := choose_device(options.device))
-        place(model.transformer, device, options.math)
+        model.transformer = place_to_read(model.transformer, device, options.math, options.weights)
         template = load_template(options.template or saved_template(folder), load_tokenizer(folder))
         pairs = self.encoded(model, template, str(folder))
         with tqdm(total=len(self.pairs), desc="reading pairs", unit="pair", leave=False) as bar:

@@ -18,7 +18,7 @@ from minigpt.model.low_rank import merge
 from minigpt.pretrained.tensor_files import resume_command
 from minigpt.run.best import check_not_over
 from minigpt.run.changes import Changes
-from minigpt.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from minigpt.run.checkpoint import check_torch, checkpoints, load_checkpoint, save_checkpoint
 from minigpt.run.defaults import derived
 from minigpt.run.folder import (
     Lock,
@@ -80,6 +80,8 @@ class Session:
         its data or initial weights have changed, or if it is finished.
         """
         check_memory(trainer)
+        if trainer.sharded:
+            check_torch()
         self.options, self.trainer = options, trainer
         record: dict = {}
         self.team.once(lambda: record.update(self._record(data)))
@@ -162,16 +164,12 @@ class Session:
     def _stop(self, signal: int) -> None:
         self.save()
         self._draw()
-        print(f"Stopped after step {self.trainer.step}. To continue: {self.continued()}")
+        print(f"Stopped after step {self.trainer.step}. To continue: {resume_command(self.folder)}")
         raise SystemExit(128 + signal)
 
     def _draw(self) -> None:
         if self.team.leads:
             draw_run(self.folder)
-
-    def continued(self, *more: str) -> str:
-        """The command that continues the run, in as many processes as now."""
-        return resume_command(self.folder, *more, processes=self.team.size)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -188,7 +186,7 @@ class Session:
             if isinstance(error, NotFinite):
                 self._draw()
                 kept = [path.name for path in checkpoints(self.folder / "checkpoint")]
-                lower = self.continued("--lr", f"{self.options.lr / 3:.1g}")
+                lower = resume_command(self.folder, "--lr", f"{self.options.lr / 3:.1g}")
                 raise UserError(
                     f"{error}\nCheckpoints: {', '.join(kept) or 'none yet'}. A lower rate may help: {lower}\n"
                     "It continues from the last checkpoint, so remove that one if it is corrupted."
@@ -203,6 +201,6 @@ class Session:
         """For a process whose team is not complete any more."""
         words = "Another process of this run ended; what it said stands above."
         if self.folder and checkpoints(self.folder / "checkpoint"):
-            words += f" To continue from the last checkpoint: {self.continued()}"
+            words += f" To continue from the last checkpoint: {resume_command(self.folder)}"
         # The first process may be the one that ended, and then the second says so.
         return OfOneProcess(words, self.team.rank, self.team.size) if self.team.rank == 1 else UserError(words)

@@ -10,12 +10,13 @@ from torch import nn
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
+from minigpt.model.light import Weights
 from minigpt.model.low_rank import adapt, is_adapted
 from minigpt.pretrained.folder import model_folder, read_config
 from minigpt.ranges import check_used
 from minigpt.reading import read_object
 from minigpt.run.base import VOCABULARY_MULTIPLE, check_shape, own_template, tokenizer_of
-from minigpt.run.device import Device, Math, choose_device, place
+from minigpt.run.device import Device, Math, choose_device, place_to_read
 from minigpt.run.memory import check_weights
 from minigpt.run.options import DEFAULT_SIZE, DEFAULT_TEMPLATE, SHAPE, Options, alpha_of
 from minigpt.text.saved import saved_template
@@ -156,15 +157,17 @@ def initial_model_of(folder: Path) -> GPT | str:
         return f"not available; {path} does not hold a run's options."
 
 
-def load_with_tokenizer(name: str | Path, device: Device = "cpu", math: Math = "auto") -> tuple[GPT, Tokenizer]:
-    """The model of an official size, a run or a folder, on its device, and its tokenizer.
+def load_with_tokenizer(
+    name: str | Path, device: Device = "cpu", math: Math = "auto", weights: Weights = "float32", compiled: bool = False
+) -> tuple[GPT, Tokenizer]:
+    """The model of an official size, a run or a folder, by `place_to_read`, and its tokenizer.
 
     Of a run that is not finished it is the last checkpoint's. UserError if the folder does not hold a complete model,
     or the device is not available.
     """
     folder = model_folder(name)
     where = choose_device(device)
-    model = place(GPT.from_pretrained(folder), where, math)
+    model = place_to_read(GPT.from_pretrained(folder), where, math, weights, compiled)
     tokenizer = load_tokenizer(folder)
     limit_vocabulary(model, len(tokenizer) - tokenizer.appended)
     model.config = replace(model.config, bos_token_id=tokenizer.control["<|endoftext|>"])
@@ -172,9 +175,14 @@ def load_with_tokenizer(name: str | Path, device: Device = "cpu", math: Math = "
 
 
 def load_model(
-    name: str | Path, template_name: str | None = None, device: Device = "cpu", math: Math = "auto"
+    name: str | Path,
+    template_name: str | None = None,
+    device: Device = "cpu",
+    math: Math = "auto",
+    weights: Weights = "float32",
+    compiled: bool = False,
 ) -> tuple[GPT, Template]:
     """The model and tokenizer of `load_with_tokenizer`, with the template: the one named, else the model's own."""
     folder = model_folder(name)
-    model, tokenizer = load_with_tokenizer(folder, device, math)
+    model, tokenizer = load_with_tokenizer(folder, device, math, weights, compiled)
     return model, load_template(template_name or saved_template(folder), tokenizer)

@@ -64,6 +64,8 @@ def next_logits(
 
     Rows end at their `lengths`; what is on the right of that is padding.
     """
+    if read.shape[1] == 1:
+        return model(read, cache)[:, 0, : model.config.tokens]
     last = torch.tensor(lengths, device=read.device).unsqueeze(1) - 1
     at = torch.arange(read.shape[1], device=read.device) == last
     return model(read, cache, at=at)[:, : model.config.tokens]
@@ -169,7 +171,7 @@ def _prepare(
         return prompts, None, generator
     # The last token sampled is never read, so it needs no room in the cache.
     capacity = min(n_ctx, longest + max_new_tokens - 1)
-    return prompts, Cache(model.config, len(prompts), capacity, model.device, model.wte.weight.dtype), generator
+    return prompts, Cache(model.config, len(prompts), capacity, model.device, model.wpe.weight.dtype), generator
 
 
 def _most_new(model: GPT, prompt: list[int], max_new_tokens: int) -> int:

@@ -55,7 +55,9 @@ def train_evaluate_generate(cli, data: Path, run: Path, math: str) -> None:
     long = ("--max-length", 40)  # shorter than the longest row, so that one is encoded within T_max
     assert cli("train", *settings, *steps, *long, "--run", run).status == 0
     assert cli("evaluate", *settings, "--model", run, "--limit", 2).status == 0
-    assert cli("generate", "--model", run / "model", "--max-new-tokens", 2, "--math", math, "--seed", 1).status == 0
+    generate = ("generate", "--model", run / "model", "--max-new-tokens", 2, "--math", math, "--seed", 1)
+    assert cli(*generate).status == 0
+    assert cli(*generate, "--weights", "int8").status == 0
 
 
 def prefer(cli, init: Path, folder: Path, math: str) -> None:

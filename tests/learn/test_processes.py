@@ -40,8 +40,10 @@ def test_several_processes_learn_what_one_learns(alone, shared, name):
     one, several = alone[name], shared[name]
     low = SCENARIOS[name].get("dtype") == "bfloat16"
     off = (several["gradient"] - one["gradient"]).norm() / one["gradient"].norm()
+    losses = (several["losses"] - one["losses"]).abs().max()
+    print(f"{name}: gradient {off:.1e}, losses {losses:.1e}")
     assert off < (1e-2 if low else 1e-6)
-    assert (several["losses"] - one["losses"]).abs().max() < (5e-3 if low else 1e-5)
+    assert losses < (5e-3 if low else 1e-5)
     assert several["supervised"] == one["supervised"]
     assert several["weights"].keys() == one["weights"].keys()
     assert one["losses"][-1] < one["losses"][0] - 0.1  # it does learn

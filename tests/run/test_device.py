@@ -5,7 +5,9 @@ import torch
 
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
-from minigpt.run.device import check_compiler, place
+from minigpt.model.light import LightGPT
+from minigpt.run import device
+from minigpt.run.device import check_compiler, place, place_to_read
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,42 @@ def test_no_two_compilations_that_try_it_are_the_same(monkeypatch: pytest.Monkey
         check_compiler(torch.device("cpu"))
     assert values[0] != values[1]
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_without_a_compiler_a_model_that_is_only_read_is_read_without(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def compiling(function, **options):
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    model, ids = GPT(GPTConfig.named("tiny")).eval(), torch.tensor([[1]])
+    expected = model(ids)
+    assert torch.equal(place_to_read(model, "cpu", compiled=True)(ids), expected)
+    error = capsys.readouterr().err
+    assert error.startswith("warning: --compile does not work here: No working C++ compiler found. It needs")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("has_kernel", "math", "weights", "warned"),
+    [
+        (False, "fast", "int8", True),
+        (True, "fast", "int8", False),
+        (False, "fast", "bfloat16", False),
+        (False, "explicit", "int8", False),  # which is not meant to be fast
+    ],
+)
+def test_without_a_product_of_integers_it_is_said_that_no_time_is_saved(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    has_kernel: bool,
+    math: str,
+    weights: str,
+    warned: bool,
+) -> None:
+    monkeypatch.setattr(device, "HAS_KERNEL", has_kernel)
+    model = place_to_read(GPT(GPTConfig.named("tiny")), "cpu", math, weights)
+    assert isinstance(model, LightGPT)
+    assert model.is_explicit == (math == "explicit")
+    assert ("--weights int8 saves memory and no time here" in capsys.readouterr().err) == warned
