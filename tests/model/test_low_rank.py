@@ -203,6 +203,20 @@ def test_only_what_is_learned_is_in_a_group_and_the_low_rank_matrices_decay() ->
     AdamW(decay_groups(adapted(), 0.1))  # a group may be empty
 
 
+def test_with_products_in_bfloat16_what_is_learned_and_its_gradients_stay_float32(is_explicit: bool) -> None:
+    losses = {}
+    for dtype in ("float32", "bfloat16"):
+        model = randomized(adapted(new=2)).explicit(is_explicit)
+        rows = [Example(list(range(30)), [False] * 10 + [True] * 20, "row")] * 2
+        trainer = Trainer(model, rows, Recipe(3, 2, 2, lr=1e-3, warmup_steps=1, dtype=dtype))
+        losses[dtype] = trainer.gradients(rows)[0]
+        learned = [p for p in model.parameters() if p.requires_grad]
+        assert {p.grad.dtype for p in learned} == {torch.float32}
+        assert all(p.grad.abs().max() > 0 for p in learned)
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=2e-2)
+    assert losses["bfloat16"] != losses["float32"]
+
+
 @pytest.mark.fast_form
 def test_a_frozen_embedding_costs_the_head_no_gradient() -> None:
     torch.manual_seed(0)
