@@ -20,7 +20,6 @@ from minigpt.reading import read_object
 CONFIG, TENSORS = "adapter_config.json", ("adapter_model.safetensors", "adapter_model.bin")
 WHAT = f"an adapter is a folder with {CONFIG} and {TENSORS[0]}"
 TARGETS = ["c_attn", "c_fc", "c_proj"]  # the four maps of a block; two have one name
-MOST = 10**7  # tokens: each costs a row
 # What adapter_config.json may say for the change to be (alpha / r) A B and nothing else; a value that is missing is the
 # first of these, or in PEFT_DEFAULT.
 PLAIN = {
@@ -59,11 +58,6 @@ class Adapter:
     tokens: tuple[int, ...] = ()
     rows: Tensor | None = None
     table: Tensor | None = None
-
-    @property
-    def vocabulary(self) -> int:
-        """How many rows the embedding must have."""
-        return max([-1, *self.tokens]) + 1 if self.table is None else len(self.table)
 
 
 def write_peft(folder: Path, adapter: Adapter) -> None:
@@ -116,10 +110,10 @@ def read_peft(folder: Path) -> Adapter:
     rows, table = tied(path, found, "rows"), tied(path, found, "whole")
     if (n_rows := 0 if rows is None else len(rows)) != len(tokens):
         raise UserError(f"{path} has rows of {n_rows} tokens; trainable_token_indices in {CONFIG} has {len(tokens)}.")
-    adapter = Adapter(values.get("base_model_name_or_path"), rank, alpha, maps, tokens, rows, table)
     if table is not None and rows is not None and (table.shape[1] != rows.shape[1] or max(tokens) >= len(table)):
         raise UserError(f"{path}: the rows of tokens do not fit into the embedding beside them.")
-    return adapter
+    base = values.get("base_model_name_or_path")
+    return Adapter(base if isinstance(base, str) else None, rank, alpha, maps, tokens, rows, table)
 
 
 def check_plain(path: Path, values: dict) -> tuple[int, float, tuple[int, ...]]:
@@ -150,7 +144,7 @@ def check_plain(path: Path, values: dict) -> tuple[int, float, tuple[int, ...]]:
 
 def is_tokens(values: object) -> bool:
     """Whether this is a list of ids, each once."""
-    ids = isinstance(values, list) and all(type(one) is int and 0 <= one < MOST for one in values)
+    ids = isinstance(values, list) and all(type(one) is int and one >= 0 for one in values)
     return ids and len({*values}) == len(values)
 
 

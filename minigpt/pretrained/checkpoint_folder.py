@@ -75,8 +75,7 @@ def open_checkpoint(path: Path) -> dict[str, Stored]:
     """
     refuse_earlier(path)
     try:
-        step = json.loads((path / STATE).read_bytes())["step"]
-        if type(step) is not int or path != path_of(path.parent, step):
+        if json.loads((path / STATE).read_bytes())["step"] != step_of(path):
             raise ValueError(f"{STATE} does not have the step of its folder")
         found: dict[str, Stored] = {}
         for file in sorted(path.glob("*.safetensors")):

@@ -62,13 +62,13 @@ def last_checkpoint(folder: Path) -> Path | None:
     return kept[-1] if kept else None
 
 
-def resume_command(run: Path, *more: str, processes: int | None = None) -> str:
+def resume_command(run: Path, *more: str) -> str:
     """The command that resumes this run, quoted for the shell; its options.json says which one it is, and in how many
-    processes it was started if `processes` does not."""
+    processes."""
     values: dict = {}
     with contextlib.suppress(UserError):
         values = read_object(run / "options.json")
-    processes = processes or values.get("processes", 1)
+    processes = values.get("processes", 1)
     folder = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
     start = ["python", "-m", f"minigpt.{values.get('command', 'train')}"]
     if isinstance(processes, int) and processes > 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 from minigpt.errors import UserError
 from minigpt.model.gpt import GPT
 from minigpt.model.low_rank import adapter_of, merge, put
-from minigpt.pretrained.adapter import CONFIG, check_fits, read_peft, write_peft
+from minigpt.pretrained.adapter import CONFIG, Adapter, check_fits, read_peft, write_peft
 from minigpt.run.base import VOCABULARY_MULTIPLE
 from minigpt.run.start import grow_vocabulary, limit_vocabulary
 from minigpt.text.template import Template, save_template
@@ -35,13 +35,23 @@ def merged(model: GPT, folder: Path, its: Path) -> GPT:
     with contextlib.suppress(UserError):  # a folder without a vocabulary: each of its rows may be a token's
         tokenizer = load_tokenizer(folder)
         limit_vocabulary(model, len(tokenizer) - tokenizer.appended)
-    tokens = max(model.config.tokens, max(adapter.tokens, default=-1) + 1)
-    if adapter.table is not None:
-        if len(adapter.table) < tokens:
-            has = f"its embedding has {len(adapter.table):,} rows and this model {model.config.tokens:,} tokens"
-            raise UserError(f"{its} does not fit: {has}.")
-        V = len(adapter.table)
-        model.config = replace(model.config, vocab_size=V, n_padding_rows=V - tokens if adapter.tokens else 0)
-    elif tokens > model.config.tokens:
-        grow_vocabulary(model, tokens, multiple_of=VOCABULARY_MULTIPLE)
+    make_room(model, adapter, its)
     return merge(put(adapter, model))
+
+
+def make_room(model: GPT, adapter: Adapter, its: Path) -> None:
+    """Give the model's vocabulary the tokens of the adapter. UserError if there are rows between that none has."""
+    known, V = model.config.tokens, model.config.vocab_size
+    tokens = max([known, *(token + 1 for token in adapter.tokens)])
+    if adapter.table is not None:
+        V = len(adapter.table)
+        if tokens > V:
+            raise UserError(f"{its} does not fit: its embedding has {V:,} rows and this model {known:,} tokens.")
+        model.config = replace(model.config, vocab_size=V, n_padding_rows=V - tokens if adapter.tokens else 0)
+    elif tokens > known and tokens - known == sum(token >= known for token in adapter.tokens):
+        grow_vocabulary(model, tokens, multiple_of=VOCABULARY_MULTIPLE)  # as training lets it grow
+    elif tokens <= V:
+        model.config = replace(model.config, n_padding_rows=V - tokens)
+    else:
+        has = f"it has the row of token {tokens - 1:,}, not of all before it, and this model has {known:,} tokens"
+        raise UserError(f"{its} does not fit: {has}.")

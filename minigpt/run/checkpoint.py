@@ -84,18 +84,15 @@ def save_checkpoint(folder: Path, trainer: Trainer, keep: int = 2) -> None:
         except (OSError, SafetensorError) as error:
             if team.leads:
                 shutil.rmtree(aside, ignore_errors=True)
-            why = words(error)
-            raise UserError(
-                f"The checkpoint of step {trainer.step} cannot be written to {folder} ({why}); {former}."
-            ) from None
+            what = f"The checkpoint of step {trainer.step} cannot be written to {folder}"
+            raise UserError(f"{what} ({words(error)}); {former}.") from None
 
     def begin() -> None:
         clear(folder / OUTGOING)
         clear(aside)
         aside.mkdir(parents=True)
         if not trainer.sharded:
-            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            save_file(contiguous, aside / WHOLE)
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside / WHOLE)
 
     def finish() -> None:
         (aside / STATE).write_text(json.dumps({"step": trainer.step}) + "\n")

@@ -164,16 +164,12 @@ class Session:
     def _stop(self, signal: int) -> None:
         self.save()
         self._draw()
-        print(f"Stopped after step {self.trainer.step}. To continue: {self.continued()}")
+        print(f"Stopped after step {self.trainer.step}. To continue: {resume_command(self.folder)}")
         raise SystemExit(128 + signal)
 
     def _draw(self) -> None:
         if self.team.leads:
             draw_run(self.folder)
-
-    def continued(self, *more: str) -> str:
-        """The command that continues the run, in as many processes as now."""
-        return resume_command(self.folder, *more, processes=self.team.size)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -190,7 +186,7 @@ class Session:
             if isinstance(error, NotFinite):
                 self._draw()
                 kept = [path.name for path in checkpoints(self.folder / "checkpoint")]
-                lower = self.continued("--lr", f"{self.options.lr / 3:.1g}")
+                lower = resume_command(self.folder, "--lr", f"{self.options.lr / 3:.1g}")
                 raise UserError(
                     f"{error}\nCheckpoints: {', '.join(kept) or 'none yet'}. A lower rate may help: {lower}\n"
                     "It continues from the last checkpoint, so remove that one if it is corrupted."
@@ -205,6 +201,6 @@ class Session:
         """For a process whose team is not complete any more."""
         words = "Another process of this run ended; what it said stands above."
         if self.folder and checkpoints(self.folder / "checkpoint"):
-            words += f" To continue from the last checkpoint: {self.continued()}"
+            words += f" To continue from the last checkpoint: {resume_command(self.folder)}"
         # The first process may be the one that ended, and then the second says so.
         return OfOneProcess(words, self.team.rank, self.team.size) if self.team.rank == 1 else UserError(words)

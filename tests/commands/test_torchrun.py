@@ -111,14 +111,16 @@ def test_a_run_goes_on_with_another_number_of_processes_whole_or_in_parts(one, c
     assert_alike(run, one)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM])
-def test_a_signal_to_one_process_stops_all_and_the_resumed_run_ends_in_the_same_bytes(two, folder, options, number):
-    run = folder / "stopped"
-    stopped = torchrun(2, *options, "--run", run, sent=f"1:7:{int(number)}", folder=folder)
+@pytest.mark.parametrize(("when", "step"), [("1:7", 7), ("0:evaluation", 5)])
+def test_a_signal_to_one_process_stops_all_and_the_resumed_run_ends_in_the_same_bytes(two, folder, options, when, step):
+    """Also while the first evaluates and the other waits for it."""
+    run = folder / f"stopped-{step}"
+    stopped = torchrun(2, *options, "--run", run, sent=f"{when}:{int(signal.SIGTERM)}", folder=folder)
     assert stopped.status == 1  # torchrun's own
-    assert f"exitcode  : {128 + number}" in stopped.err
-    assert stopped.out.count("Stopped after step 7. To continue: torchrun --standalone --nproc-per-node 2 -m ") == 1
-    assert [path.name for path in checkpoints(run / "checkpoint")] == ["step-00000004", "step-00000007"]
+    assert f"exitcode  : {128 + signal.SIGTERM}" in stopped.err
+    told = f"Stopped after step {step}. To continue: torchrun --standalone --nproc-per-node 2 -m minigpt.train -- "
+    assert stopped.out.count(told) == 1
+    assert [path.name for path in checkpoints(run / "checkpoint")] == ["step-00000004", f"step-0000000{step}"]
     done = torchrun(2, "--resume", "--run", run, folder=folder)
     assert done.status == 0, done.err
     whole, parts = outcome(folder / "two"), outcome(run)

@@ -1,6 +1,7 @@
 """`python -m minigpt.train` as torchrun starts it in tests: without pictures, and with a signal at a certain step.
 
-The environment says which: SIGNAL is RANK:STEP:NUMBER, what the process RANK gets while it is about to take that step.
+The environment says which: SIGNAL is RANK:STEP:NUMBER, what the process RANK gets while it is about to take that step,
+or for the step "evaluation" within the first one after steps were taken.
 """
 
 import os
@@ -18,15 +19,22 @@ def draw(run: Path) -> None:
 
 def main() -> None:
     report.draw_run = session.draw_run = draw
-    rank, step, number = map(int, os.environ.get("SIGNAL", "-1:0:0").split(":"))
-    train_step = Trainer.train_step
+    rank, step, number = os.environ.get("SIGNAL", "-1:0:0").split(":")
+    train_step, response_loss = Trainer.train_step, report.response_loss
+    evaluations = []
 
     def interrupted(trainer: Trainer):
-        if (trainer.team.rank, trainer.step) == (rank, step - 1):
-            signal.raise_signal(number)
+        if trainer.team.rank == int(rank) and str(trainer.step + 1) == step:
+            signal.raise_signal(int(number))
         return train_step(trainer)
 
-    Trainer.train_step = interrupted
+    def left(*given: object):
+        evaluations.append(given)
+        if step == "evaluation" and len(evaluations) == 2:
+            signal.raise_signal(int(number))
+        return response_loss(*given)
+
+    Trainer.train_step, report.response_loss = interrupted, left
     train.entry()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import peft
@@ -9,8 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from minigpt import GPT
 from minigpt.model.low_rank import adapter_of, merge
-from minigpt.pretrained.adapter import read_peft, write_peft
+from minigpt.pretrained.adapter import Adapter, read_peft, write_peft
+from minigpt.run.adapter import merged
 from tests.pretrained.adapters import (
     BODY,
     CLOSE,
@@ -91,6 +94,19 @@ def test_we_read_pefts_adapter_and_our_merge_has_its_bytes(base: Path, case: str
     )
     assert torch.equal(found.wte.weight[:tokens], their_merge["wte.weight"][:tokens])
     assert found.config.tokens == (ROWS if case == "resized" else tokens)
+
+
+def test_a_row_that_the_model_has_for_no_token_of_its_own_is_replaced_where_it_is(base: Path, tmp_path: Path) -> None:
+    """As in a vocabulary that another program made a multiple of 64 when the model was trained."""
+    model = GPT.from_pretrained(base)
+    model.config = replace(model.config, n_padding_rows=20)
+    rows = torch.ones(2, 48)
+    write_peft(tmp_path, Adapter("base", 3, 1.0, {}, (285, 290), rows))
+    found = merged(model, base, tmp_path)
+    assert (found.config.vocab_size, found.config.tokens) == (OLD, 291)
+    E = GPT.from_pretrained(base).wte.weight.detach().clone()
+    E[[285, 290]] = rows
+    assert torch.equal(found.wte.weight, E)
 
 
 def test_pefts_adapter_moves_the_logits_that_are_compared(base: Path) -> None:

@@ -167,6 +167,14 @@ def test_rows_of_another_width_are_refused(base: Path, folder: Path) -> None:
     assert refusal(base, folder) == said
 
 
+def test_the_row_of_a_token_far_beyond_the_vocabulary_is_refused(base: Path, folder: Path) -> None:
+    """What would be in the rows between?"""
+    for far in (303, 10**12):
+        configured(folder, trainable_token_indices=[300, 301, far])
+        has = f"it has the row of token {far:,}, not of all before it, and this model has 300 tokens"
+        assert refusal(base, folder) == f"{folder} does not fit: {has}."
+
+
 @pytest.mark.parametrize("kept", [["wte"], ["lm_head"], ["wte", "lm_head"]], ids=str)
 @pytest.mark.parametrize("rows", [OLD, ROWS])
 def test_an_embedding_and_a_head_that_were_learned_apart_are_refused(
