@@ -42,9 +42,7 @@ def relative(found: torch.Tensor, exact: torch.Tensor) -> float:
 
 
 @settings(max_examples=200)
-@example(
-    W=[[190 * 2.0**-149, 0.0, 1.0]], scale=1.0
-)  # 190 of float32's smallest unit: s would be 1 of them
+@example(W=[[190 * 2.0**-149, 0.0, 1.0]], scale=1.0)  # 190 of float32's smallest unit: s would be 1 of them
 @given(
     W=st.lists(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=3, max_size=3), min_size=1, max_size=6),
     scale=st.sampled_from([1.0, 1e-30, 1e-38]),
