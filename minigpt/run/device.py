@@ -59,8 +59,8 @@ def place_to_read(
             compiled = False
     if weights == "int8" and not (model.is_explicit or (on_cpu and (HAS_KERNEL or compiled))):
         warn(
-            "--weights int8 saves memory and no time here: torch's fast product of eight-bit integers is for CPUs with "
-            f"AVX-512 VNNI, so the weights are widened for every product.{' --compile is faster.' * on_cpu}"
+            "--weights int8 does not have its full speed here: torch's product of eight-bit integers is fast on CPUs "
+            f"with AVX-512 VNNI only, so the weights are widened for each product.{' --compile helps.' * on_cpu}"
         )
     return model
 

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minigpt import GPT, GPTConfig, generate
@@ -14,7 +14,7 @@ from minigpt.learn.trainer import Recipe, Trainer
 from minigpt.measure.perplexity import response_loss
 from minigpt.model import light as module
 from minigpt.model.cache import Cache
-from minigpt.model.light import BLOCK, LARGEST, LightLinear, light, light_fast, lighten, rounded
+from minigpt.model.light import LARGEST, LightLinear, light, light_fast, lighten, rounded
 from minigpt.model.linear import Linear
 from minigpt.model.low_rank import adapt, merge
 from minigpt.pretrained.official import places
@@ -42,6 +42,7 @@ def relative(found: torch.Tensor, exact: torch.Tensor) -> float:
 
 
 @settings(max_examples=200)
+@example(W=[[190 * 2.0**-149, 0.0, 1.0]], scale=1.0)  # 190 of float32's smallest unit: s would be 1 of them
 @given(
     W=st.lists(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=3, max_size=3), min_size=1, max_size=6),
     scale=st.sampled_from([1.0, 1e-30, 1e-38]),
@@ -72,7 +73,7 @@ def test_each_output_uses_all_of_its_eight_bits() -> None:
 @given(
     rows=st.integers(0, 40),
     n_in=st.integers(1, 40),
-    n_out=st.sampled_from([1, 7, BLOCK, BLOCK + 1, 2 * BLOCK + 3]),
+    n_out=st.integers(1, 20),
     outlier=st.sampled_from([1.0, 1e4]),
     size=st.sampled_from([0.0, 1e-20, 1.0, 1e10]),
 )
@@ -91,7 +92,7 @@ def test_the_fast_form_differs_by_the_rounding_of_its_own_input(
     largest, weights = x.double().abs().amax(-1, keepdim=True), wide.abs().sum(-1)
     bound = 1e-6 * (x.double().abs() @ wide.abs().t() + b.abs())
     assert (light(x, q, s, b).double().sub(exact).abs() <= bound).all()
-    with patch.object(module, "HAS_KERNEL", kernel):
+    with patch.object(module, "HAS_KERNEL", kernel), patch.object(module, "BLOCK", 100):
         error = light_fast(x, q, s, b).double().sub(exact).abs()
     assert (error <= bound + kernel * largest / LARGEST / (4 * LARGEST) * weights * 1.001).all()
 
