@@ -11,6 +11,7 @@ from minigpt.run.best import Best, write_model
 from minigpt.run.defaults import with_device
 from minigpt.run.folder import run_name
 from minigpt.run.loop import take_steps
+from minigpt.run.memory import memory_line
 from minigpt.run.options import saved_options
 from minigpt.run.prefer_options import METHODS, check
 from minigpt.run.prefer_options import PreferOptions as Options
@@ -32,7 +33,7 @@ def main(options: Options) -> None:
         options, trainer = task.options, task.trainer
         session.start(options, trainer, task.data, run_name(options.data[0], options.method))
         write_model(session.folder / "model", model, template)
-        say(f"{summary(options, model, task)}\nrun     {session.folder}")
+        say(f"{summary(options, model, task)}\n{memory_line(trainer)}\nrun     {session.folder}")
         report = PreferenceReport(session.folder, trainer, task.measures, task.samples, session.stopwatch)
         report.before_training()
         best = Best(session.folder, options, template)

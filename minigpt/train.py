@@ -20,6 +20,7 @@ from minigpt.run.device import choose_device, place
 from minigpt.run.folder import run_name
 from minigpt.run.log import check_log, open_log
 from minigpt.run.loop import take_steps
+from minigpt.run.memory import memory_line
 from minigpt.run.options import Options, check, recipe, saved_options
 from minigpt.run.report import Report
 from minigpt.run.samples import samples_of
@@ -40,13 +41,14 @@ def main(options: Options) -> None:
         options = replace(options, side=data.side)
         tokenizer, model = team.in_turn(lambda: initial_model(options))
         place(model, options.device, options.math, options.compile)
+        model.recompute = options.recompute
         template = initial_template(options, tokenizer, plain=isinstance(data, PlainText))
         t_max = longest_row(options.max_length, model.config.n_ctx)
         splits = team.in_turn(lambda: data.encode(template, t_max, options.supervise))
         options = with_defaults(options, len(splits.train), t_max, tokenizer, template.name)
         trainer = Trainer(model, splits.train, recipe(options), team, options.shard)
         session.start(options, trainer, data, run_name(options.data[0], model_name(options)))
-        say(f"{summary(options, model, splits, team)}\nrun     {session.folder}")
+        say(f"{summary(options, model, splits, team)}\n{memory_line(trainer)}\nrun     {session.folder}")
         report = best = None
         if team.leads:
             write_config(session.folder / "model", model.config)  # so that the last checkpoint can be used as a model

@@ -25,7 +25,7 @@ HOMES = {
     "learn/optimizer.py": ["9.1", "9.2", "9.3", "9.4"],
     "learn/schedule.py": ["9.5"],
     "learn/trainer.py": ["9.6", "13.1", "16.2"],
-    "measure/cost.py": ["10.1", "10.2"],
+    "measure/cost.py": ["10.1", "10.2", "16.3", "16.4"],
     "text/records.py": ["11.1"],
     "text/template.py": ["11.2", "12.1"],
     "text/examples.py": ["11.3", "11.4"],

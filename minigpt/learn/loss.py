@@ -64,6 +64,7 @@ class HeadNLL(Function):
             d_hidden[rows] = d_z @ W
             if d_E is not None:
                 d_E = d_E.addmm_(d_z.t(), h[rows]) if low == E.dtype else d_E.add_(d_z.t() @ h[rows])
+            del log_P, d_z  # else they are still there while the next chunk's logits are computed
         ctx.save_for_backward(d_hidden, d_E)
         return total
 

@@ -17,7 +17,7 @@ from minigpt.errors import UserError
 from minigpt.learn.batches import Batch, collate, share, step_rows, used_length
 from minigpt.learn.loss import cross_entropy, head_nll_fast, sequence_nll, token_nll, token_nll_fast
 from minigpt.learn.optimizer import AdamW, decay_groups
-from minigpt.learn.parallel import ALONE, Team, exchange, full, gathered
+from minigpt.learn.parallel import ALONE, Replica, Team, exchange, full, gathered
 from minigpt.learn.schedule import warmup_then_decay
 from minigpt.model.gpt import GPT
 from minigpt.processor import warn_if_too_late
@@ -131,6 +131,8 @@ class Trainer:
     dropout = True  # whether the config's dropout is applied in training
     rows_each = 1  # rows of tokens in an element of `examples`
     frozen_bytes = 0  # of other models that are read and not trained
+    estimated_bytes = 0  # what this process needs, once run/memory.py has estimated it
+    logits: Literal["few", "all", "none"] = "few"  # of how many supervised tokens they exist at once
 
     def __init__(
         self, model: nn.Module, examples: Sequence[Row], recipe: Recipe, team: Team = ALONE, sharded: bool = False
@@ -228,5 +230,6 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
-        self.optimizer.zero_grad()
+        # A replica's gradients lie in the buffers that are exchanged; without them the next ones would lie beside.
+        self.optimizer.zero_grad(set_to_none=not isinstance(self.spread, Replica))
         return lr, grad_norm

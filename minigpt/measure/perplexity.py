@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from minigpt.learn.batches import collate, used_length
-from minigpt.learn.trainer import supervised_token_nll
+from minigpt.learn.trainer import room, supervised_token_nll
 from minigpt.model.gpt import GPT
 from minigpt.text.examples import Example
 
@@ -23,8 +23,11 @@ def row_losses(
     model.eval()
     losses = [(0.0, 0)] * len(examples)
     order = sorted(range(len(examples)), key=lambda i: used_length(examples[i]))  # rows of similar length pad little
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    while order:
+        n = batch_size
+        while n > 1 and n * used_length(examples[order[:n][-1]]) > room(model):
+            n -= 1
+        rows, order = order[:n], order[n:]
         batch = collate([examples[i] for i in rows], model.device)
         counts = batch.supervised.sum(1).tolist()
         sums = [nll.sum() for nll in supervised_token_nll(model, batch, dtype).split(counts)]

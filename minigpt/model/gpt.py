@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from minigpt.config import GPTConfig
 from minigpt.model.attention import MultiHeadAttention
@@ -35,6 +37,7 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
+        self.recompute = False  # in training, keep each block's input alone and run the block again to go back
         self.wte = Embedding(config.vocab_size, config.n_embd)  # E
         self.wpe = Embedding(config.n_ctx, config.n_embd)  # P
         self.drop = nn.Dropout(config.dropout)
@@ -78,7 +81,8 @@ class GPT(nn.Module):
             positions, mask = cache.append(ids.shape[1])
         x = self.drop(embed(self.wte, self.wpe, ids, positions))
         for block, layer in zip(self.h, cache.layers if cache else [None] * len(self.h), strict=True):
-            x = block(x, layer, mask, at if block is self.h[-1] else None)
+            run = partial(checkpoint, block, use_reentrant=False) if self.recompute and self.training else block
+            x = run(x, layer, mask, at if block is self.h[-1] else None)
         return self.ln_f(x)
 
     def logits(self, hidden: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch V"]:

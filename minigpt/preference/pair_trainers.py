@@ -43,6 +43,7 @@ class PairTrainer(Trainer):
 
     dropout = False
     rows_each = 2
+    logits = "all"
     scores_are = ""  # what the two sides' scores are called among the figures
 
     def __init__(
@@ -111,6 +112,7 @@ def sides(pairs: Sequence[PairRows]) -> list[Example]:
 class RewardTrainer(PairTrainer):
     """Trains a reward model: Bradley-Terry on the difference of two rewards."""
 
+    logits = "none"
     scores_are = "reward"
 
     def scores(self, rows: Sequence[Example]) -> Float[Tensor, " N"]:

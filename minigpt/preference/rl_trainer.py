@@ -22,6 +22,7 @@ class RLTrainer(Trainer):
     """
 
     dropout = False
+    logits = "all"
 
     def __init__(
         self,

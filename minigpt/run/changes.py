@@ -14,7 +14,7 @@ FIXED = ("method", "size", *SHAPE, "skip_bad", "side", "template", "max_length",
 # Options that affect logging and storage only.
 FREE = ("checkpoint_every", "keep", "eval_every", "accuracy_rows", "keep_best", "patience", "log")
 # Options that affect rounding only.
-ROUNDING = ("device", "dtype", "math", "compile", "micro_batch_size", "shard")
+ROUNDING = ("device", "dtype", "math", "compile", "micro_batch_size", "recompute", "shard")
 IN_STEPS = "epochs"  # an effect of its own it has none: --steps says how many they are
 OLD_SCHEDULE = (
     "The run was started with an earlier version, in whose schedule the last step had the rate 0; the rates of its "

@@ -2,28 +2,78 @@
 
 import os
 import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from itertools import accumulate
 
 import torch
 
 from minigpt.config import GPTConfig
 from minigpt.errors import UserError
-from minigpt.learn.batches import used_length
-from minigpt.learn.trainer import Trainer, room
-from minigpt.measure.cost import activation_bytes, training_bytes
+from minigpt.learn.batches import split_by_length, used_length
+from minigpt.learn.trainer import OVERHEAD, Trainer, room
+from minigpt.measure.cost import Step
+from minigpt.model.low_rank import GrownEmbedding, LowRankLinear
+from minigpt.run.prefer_options import AnyOptions
+from minigpt.text.examples import Example
 
-ADVICE = "To need less, use --micro-batch-size 1, a smaller --max-length, a smaller --size or --dtype bfloat16."
+# A process is refused by this many times its tensors and this many GiB more: what Python and torch bring, and holes
+# that an allocator cannot give back.
+MARGIN = {"cpu": (1.2, 0.2), "cuda": (1.05, 0.0), "mps": (1.05, 0.0)}
 
 
 def estimate(trainer: Trainer) -> int:
-    """Estimated bytes: weights, gradients, moments, frozen models, and the activations of a micro-batch of the longest
-    rows."""
-    config, rows = trainer.model.config, trainer.longest()
-    longest = max(map(used_length, rows))
-    at_once = trainer.rows_each * max(1, int(min(room(trainer.model), 2**60) // (trainer.rows_each * longest)))
-    most = min(trainer.rows_each * trainer.recipe.micro_batch_size, len(rows), at_once)
-    supervised = sum(sorted(sum(row.supervised) for row in rows)[-most:])
-    activations = activation_bytes(config, most, longest, supervised, trainer.model.is_explicit)
-    return training_bytes(config) + trainer.frozen_bytes + activations
+    """Bytes of tensors in this process at the peak of a step, or of reading held-out rows if that is more."""
+    model, team = trainer.model, trainer.team
+    adapters = [module for module in model.modules() if isinstance(module, LowRankLinear)]
+    grown = [module for module in model.modules() if isinstance(module, GrownEmbedding)]
+    rows = trainer.longest()
+    lengths = sorted(map(used_length, rows))
+    # Where dropout is off nothing is dropped, and a GPU's kernels keep hardly anything for it.
+    drops = trainer.dropout and model.device.type == "cpu"
+    step = Step(
+        model.config if drops else replace(model.config, dropout=0.0), 0, 0, 0, model.is_explicit,
+        accumulating=has_several(trainer, lengths) or (team.size > 1 and not trainer.sharded),
+        recompute=trainer.dropout and model.recompute,
+        bfloat16=trainer.recipe.dtype == "bfloat16",
+        logits=trainer.logits,
+        rank=adapters[0].rank if adapters else None,
+        new_rows=sum(len(embedding.new) for embedding in grown),
+        parts=team.size if trainer.sharded else 1,
+    )  # fmt: skip
+    needed = []
+    for n, T, supervised in micro_batches(trainer, lengths, rows):
+        step = replace(step, rows=n, T=T, supervised=supervised)
+        needed += [step.peak, step.evaluation if trainer.logits == "few" else 0]
+    return trainer.frozen_bytes + max(needed)
+
+
+def rows_at_once(trainer: Trainer, T: int) -> int:
+    """The most rows of T tokens that a micro-batch of this process may have."""
+    each, recipe = trainer.rows_each, trainer.recipe
+    fitting = max(1, int(min(room(trainer.model), 2**60) // (each * T)))
+    return each * min(recipe.micro_batch_size, max(1, recipe.batch_size // trainer.team.size), fitting)
+
+
+def micro_batches(trainer: Trainer, lengths: Sequence[int], rows: Sequence[Example]) -> Iterator[tuple[int, int, int]]:
+    """The largest micro-batch whose longest row has T tokens, for each T: its rows, T, and the most of its tokens that
+    can be supervised."""
+    shorter = Counter(lengths)
+    supervised = list(accumulate(sorted((sum(row.supervised) for row in rows), reverse=True)))
+    known = 0
+    for T in sorted(shorter):
+        known += shorter[T]
+        n = min(known, rows_at_once(trainer, T))
+        yield n, T, min(n * T, supervised[n - 1])
+
+
+def has_several(trainer: Trainer, lengths: Sequence[int]) -> bool:
+    """Whether a step has several micro-batches, if its rows are as different in length as these are, in order."""
+    size = trainer.rows_each * trainer.recipe.batch_size
+    lengths = [lengths[i * len(lengths) // size] for i in range(size)]
+    overhead, most = OVERHEAD[trainer.model.device.type], trainer.rows_each * trainer.recipe.micro_batch_size
+    return len(split_by_length(lengths, overhead, most, room(trainer.model))) > 1
 
 
 def device_bytes(device: torch.device) -> int | None:
@@ -48,17 +98,49 @@ def check_weights(config: GPTConfig) -> None:
         )
 
 
-def check_memory(trainer: Trainer) -> None:
-    """UserError if the estimate exceeds the device's memory."""
-    needed, available = estimate(trainer), device_bytes(trainer.model.device)
+def check_memory(trainer: Trainer, options: AnyOptions) -> None:
+    """Leave the estimate in the trainer; UserError if the device does not have what it comes to."""
+    trainer.estimated_bytes = estimate(trainer)
+    device = trainer.model.device
+    factor, more = MARGIN[device.type]
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if device.type == "cpu" else 1  # share one memory
+    needed, available = here * (factor * trainer.estimated_bytes + more * 2**30), device_bytes(device)
     if available is not None and needed > available:
         raise UserError(
-            f"This run needs about {needed / 2**30:,.1f} GiB and the {trainer.model.device.type} has "
-            f"{available / 2**30:,.1f} GiB. {ADVICE}"
+            f"This run needs about {needed / 2**30:,.1f} GiB and the {device.type} has {available / 2**30:,.1f} GiB. "
+            + advice(trainer, options)
         )
 
 
-def out_of_memory(error: Exception, trainer: Trainer) -> Exception:
+def advice(trainer: Trainer, options: AnyOptions) -> str:
+    """What this command has to need less memory and what is not in use, the strongest first."""
+    has = {field.name for field in fields(options)}
+    scratch = options.init == "scratch"
+    ways = {
+        "--recompute": "recompute" in has and not options.recompute,
+        "--micro-batch-size 1": trainer.recipe.micro_batch_size > 1,
+        "--lora-rank 8": "lora_rank" in has and not options.lora_rank and not scratch,
+        # On a CPU all parts are in the same memory.
+        "--shard under torchrun": "shard" in has and not options.shard and trainer.model.device.type != "cpu",
+        "a smaller --max-length": True,
+        "a smaller --size": scratch,
+        "a smaller model for --init": not scratch,
+    }
+    *first, last = [way for way, helps in ways.items() if helps]
+    return f"To need less, use {', '.join(first)} or {last}."
+
+
+def memory_line(trainer: Trainer) -> str:
+    """The line of a run's first ones: what a process needs of what there is."""
+    needed, available = trainer.estimated_bytes, device_bytes(trainer.model.device)
+    in_each = f" in each of {trainer.team.size} processes" if trainer.team.size > 1 else ""
+    is_small = needed < 2**30 / 10
+    words = f"{needed / 2**20:,.0f} MiB" if is_small else f"{needed / 2**30:,.1f} GiB"
+    of = "" if available is None else f" of {available / 2**30:,.1f}{' GiB' if is_small else ''}"
+    return f"memory  about {words}{in_each}{of}"
+
+
+def out_of_memory(error: Exception, trainer: Trainer, options: AnyOptions) -> Exception:
     """A UserError for an out-of-memory error; any other error unchanged."""
     if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
         return error
@@ -66,8 +148,8 @@ def out_of_memory(error: Exception, trainer: Trainer) -> Exception:
     available = device_bytes(device)
     has = "" if available is None else f", and the {device.type} has {available / 2**30:,.1f} GiB"
     return UserError(
-        f"Memory ran out after step {trainer.step}: the estimate was {estimate(trainer) / 2**30:,.1f} GiB{has}. "
-        + ADVICE
+        f"Memory ran out after step {trainer.step}: the estimate was {trainer.estimated_bytes / 2**30:,.1f} GiB{has}. "
+        + advice(trainer, options)
     )
 
 

@@ -129,6 +129,9 @@ class Options:
     """The type of matrix products; auto takes bfloat16 on a CUDA GPU that has it. Weights and loss stay float32."""
     compile: bool = False
     """Let torch.compile fuse the model's operations; pays on a GPU and in long runs."""
+    recompute: bool = False
+    """Keep the input of each layer alone and compute the rest again in the backward pass: less memory, a third more
+    work, the same result."""
     shard: bool = False
     """Under torchrun, spread weights, gradients and moments over the processes, instead of a copy in each."""
     accuracy_rows: Count | None = None

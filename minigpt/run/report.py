@@ -164,6 +164,7 @@ class Report:
         peak, seconds = peak_memory_bytes(self.trainer.model.device), self.stopwatch.seconds
         training = sum((event.get("seconds", 0.0) for event in self.events if event["split"] == "train"), start=0.0)
         result = figures | {"steps": self.trainer.step, "seconds": seconds, "peak_memory_bytes": peak}
+        result["estimated_memory_bytes"] = self.trainer.estimated_bytes
         incoming = self.folder / "result.json.new"
         text = json.dumps(json_values(result), indent=2, ensure_ascii=False) + "\n"
         incoming.write_text(text, encoding="utf-8", errors="backslashreplace")  # half a character: JSON's own escape

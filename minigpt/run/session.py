@@ -79,7 +79,7 @@ class Session:
         Without --run it is the next free number under runs/ after `name`. UserError if it does not fit into memory, if
         its data or initial weights have changed, or if it is finished.
         """
-        check_memory(trainer)
+        check_memory(trainer, options)
         if trainer.sharded:
             check_torch()
         self.options, self.trainer = options, trainer
@@ -192,7 +192,7 @@ class Session:
                     "It continues from the last checkpoint, so remove that one if it is corrupted."
                 ) from None
             if isinstance(error, RuntimeError | MemoryError) and self.trainer:
-                error = out_of_memory(error, self.trainer)
+                error = out_of_memory(error, self.trainer, self.options)
                 if isinstance(error, UserError) and self.team.size > 1:
                     error = OfOneProcess(str(error), self.team.rank, self.team.size)
                 raise error from None

@@ -1,22 +1,21 @@
 """Lesson 10: how much memory a run needs, before it starts and when it was not enough."""
 
 import sys
-import weakref
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from minigpt import GPT, GPTConfig
 from minigpt.errors import UserError
-from minigpt.learn.batches import collate
-from minigpt.learn.trainer import Recipe, Trainer, supervised_nll
-from minigpt.measure.cost import activation_bytes, training_bytes
+from minigpt.learn.parallel import Team
+from minigpt.learn.trainer import Recipe, Trainer
+from minigpt.measure.cost import Step
 from minigpt.preference.pair_trainers import DPOTrainer, PairRows
 from minigpt.preference.rewards import Prompt
 from minigpt.preference.rl_trainer import RLTrainer
 from minigpt.run import memory
+from minigpt.run.options import Options
+from minigpt.run.prefer_options import AnyOptions, PreferOptions
 from minigpt.text.examples import Example
 
 
@@ -24,119 +23,112 @@ def rows(n: int, T: int, learned: int) -> list[Example]:
     return [Example(list(range(T)), [False] * (T - learned) + [True] * learned, f"row {i}") for i in range(n)]
 
 
-def kept_bytes(model: GPT, examples: list[Example]) -> int:
-    """What autograd keeps of a forward pass, parameters aside."""
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        supervised_nll(model, collate(examples, model.device))
-    return sum(kept.values())
-
-
-@pytest.mark.fast_form
-@pytest.mark.parametrize("change", [{}, {"n_layer": 6}, {"n_embd": 384}, {"n_head": 2}], ids=str)
-@pytest.mark.parametrize("supervised", [99, 40])
-@pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "fast"])
-def test_the_estimate_of_the_activations_is_what_autograd_keeps_and_little_more(
-    change: dict, supervised: int, explicit: bool
-) -> None:
-    """The logits are there twice when the forward pass ends, and five times while their gradient is made; in chunks
-    none of them is there any more, but the gradients are."""
-    config = GPTConfig.named("tiny", **change)
-    kept = kept_bytes(GPT(config).explicit(explicit), rows(8, 100, supervised))
-    logits = 4 * 8 * supervised * config.vocab_size
-    estimate = activation_bytes(config, 8, 99, 8 * supervised, explicit) - 3 * logits
-    print(f"kept {kept:,}, estimated {estimate:,}: {estimate / kept:.2f} times")
-    assert kept <= estimate < 1.35 * kept
-
-
-class Peak(TorchDispatchMode):
-    """The most bytes of tensors that exist at the same time, beside those that `held` already holds."""
-
-    def __init__(self, held: list[torch.Tensor]) -> None:
-        super().__init__()
-        self.now = self.peak = sum(tensor.nbytes for tensor in held)
-        self.known = {tensor.untyped_storage()._cdata for tensor in held}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        results = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(results):
-            if isinstance(tensor, torch.Tensor) and (storage := tensor.untyped_storage())._cdata not in self.known:
-                self.known.add(storage._cdata)
-                self.now += storage.nbytes()
-                weakref.finalize(storage, self.free, storage._cdata, storage.nbytes())
-        self.peak = max(self.peak, self.now)
-        return results
-
-    def free(self, key: int, nbytes: int) -> None:
-        self.known.remove(key)
-        self.now -= nbytes
-
-
-@pytest.mark.fast_form
-@pytest.mark.parametrize("micro_batch_size", [1, 4])
-@pytest.mark.parametrize("change", [{}, {"n_embd": 64}, {"vocab_size": 5000}], ids=str)
-@pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "fast"])
-def test_the_estimate_is_the_peak_of_a_step(explicit: bool, change: dict, micro_batch_size: int) -> None:
-    model = GPT(GPTConfig.named("tiny", **change)).explicit(explicit)
-    recipe = Recipe(steps=2, batch_size=4, micro_batch_size=micro_batch_size, lr=1e-3, warmup_steps=0)
-    trainer = Trainer(model, rows(4, 129, 129), recipe)
-    trainer.train_step()  # makes the moments
-    moments = [trainer.optimizer.state[p][name] for p in model.parameters() for name in "mv"]
-    with Peak([*model.parameters(), *moments]) as measured:
-        trainer.train_step()
-    estimate = memory.estimate(trainer)
-    print(f"peak {measured.peak:,}, estimated {estimate:,}: {estimate / measured.peak:.3f} times")
-    assert 0.97 * measured.peak < estimate < 1.35 * measured.peak
-
-
 def trainer(micro_batch_size: int = 2) -> Trainer:
     recipe = Recipe(steps=1, batch_size=4, micro_batch_size=micro_batch_size, lr=1e-3, warmup_steps=0)
     return Trainer(GPT(GPTConfig.named("tiny")), [*rows(3, 10, 2), *rows(2, 60, 5)], recipe)
 
 
+OPTIONS = Options()
+
+
+def bytes_of(rows: int, T: int, supervised: int) -> int:
+    return Step(GPTConfig.named("tiny"), rows, T, supervised, True, accumulating=True).peak
+
+
 def test_the_estimate_is_of_the_longest_rows_that_a_micro_batch_may_hold() -> None:
-    config = GPTConfig.named("tiny")
-    assert memory.estimate(trainer(2)) == training_bytes(config) + activation_bytes(config, 2, 59, 2 * 5, True)
+    assert memory.estimate(trainer(2)) == bytes_of(2, 59, 2 * 5)
     assert memory.estimate(trainer(1)) < memory.estimate(trainer(2)) < memory.estimate(trainer(4))
 
 
 def test_a_row_for_which_a_micro_batch_has_no_room_is_estimated_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """It makes a micro-batch of its own, as it does at the official sizes."""
-    config = GPTConfig.named("tiny")
     monkeypatch.setattr(memory, "room", lambda model: 10.0)
-    assert memory.estimate(trainer(2)) == training_bytes(config) + activation_bytes(config, 1, 59, 5, True)
+    assert memory.estimate(trainer(2)) == bytes_of(1, 59, 5)
+
+
+def test_many_short_rows_may_need_more_than_the_longest_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "room", lambda model: 100.0)
+    recipe = Recipe(steps=1, batch_size=8, micro_batch_size=8, lr=1e-3, warmup_steps=0)
+    examples = [*rows(8, 21, 20), *rows(1, 61, 5)]
+    assert memory.estimate(Trainer(GPT(GPTConfig.named("tiny")), examples, recipe)) == bytes_of(5, 20, 100)
+
+
+def refused(given: Trainer, options: AnyOptions, monkeypatch: pytest.MonkeyPatch, available: int = 0) -> str:
+    monkeypatch.setattr(memory, "device_bytes", lambda device: available)
+    with pytest.raises(UserError) as caught:
+        memory.check_memory(given, options)
+    return str(caught.value)
 
 
 def test_a_run_that_cannot_fit_is_refused_before_it_starts_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory.check_memory(trainer())
-    needed = memory.estimate(trainer())
-    monkeypatch.setattr(memory, "device_bytes", lambda device: needed - 1)
-    with pytest.raises(UserError, match=r"needs about 0\.0 GiB and the cpu has 0\.0 GiB") as caught:
-        memory.check_memory(trainer())
-    for option in ("--micro-batch-size", "--max-length", "--dtype", "--size"):
-        assert option in str(caught.value)
-    monkeypatch.setattr(memory, "device_bytes", lambda device: needed)
-    memory.check_memory(trainer())
+    memory.check_memory(trainer(), OPTIONS)
+    needed = 1.2 * memory.estimate(trainer()) + 0.2 * 2**30
+    words = refused(trainer(), OPTIONS, monkeypatch, int(needed) - 1)
+    assert words == (
+        "This run needs about 0.2 GiB and the cpu has 0.2 GiB. To need less, use --recompute, --micro-batch-size 1, "
+        "a smaller --max-length or a smaller --size."
+    )
+    monkeypatch.setattr(memory, "device_bytes", lambda device: int(needed) + 1)
+    memory.check_memory(trainer(), OPTIONS)
+
+
+def test_only_what_the_command_has_and_what_is_not_in_use_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def advised(given: Trainer, options: AnyOptions) -> str:
+        return refused(given, options, monkeypatch).partition("use ")[2]
+
+    tuning = Options(init="gpt2")
+    assert advised(trainer(2), tuning) == (
+        "--recompute, --micro-batch-size 1, --lora-rank 8, a smaller --max-length or a smaller model for --init."
+    )
+    assert advised(trainer(1), Options(init="gpt2", recompute=True, lora_rank=4)) == (
+        "a smaller --max-length or a smaller model for --init."
+    )
+    assert advised(trainer(2), PreferOptions(init="gpt2")) == (
+        "--micro-batch-size 1, a smaller --max-length or a smaller model for --init."
+    )
+    monkeypatch.setattr(GPT, "device", torch.device("cuda"))
+    assert "--lora-rank 8, --shard under torchrun, a smaller --max-length" in memory.advice(trainer(2), tuning)
+    assert "--shard" not in memory.advice(trainer(2), Options(init="gpt2", shard=True))
+
+
+def test_processes_on_one_cpu_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = 1.2 * memory.estimate(trainer()) + 0.2 * 2**30
+    monkeypatch.setattr(memory, "device_bytes", lambda device: int(1.5 * one))
+    memory.check_memory(trainer(), OPTIONS)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"needs about 0\.4 GiB and the cpu has 0\.3 GiB"):
+        memory.check_memory(trainer(), OPTIONS)
+
+
+def test_the_first_lines_of_a_run_say_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = trainer()
+    monkeypatch.setattr(memory, "device_bytes", lambda device: 3 * 2**33)
+    given.estimated_bytes = 31 * 2**20
+    assert memory.memory_line(given) == "memory  about 31 MiB of 24.0 GiB"
+    given.estimated_bytes = 3 * 2**30
+    assert memory.memory_line(given) == "memory  about 3.0 GiB of 24.0"
+    given.team = Team(0, 2, 0)
+    assert memory.memory_line(given) == "memory  about 3.0 GiB in each of 2 processes of 24.0"
+    monkeypatch.setattr(memory, "device_bytes", lambda device: None)
+    assert memory.memory_line(given) == "memory  about 3.0 GiB in each of 2 processes"
+
+
+def test_what_is_spread_over_processes_needs_less_in_each() -> None:
+    whole, parts = trainer(), trainer()
+    parts.team, parts.sharded = Team(0, 4, 0), True
+    assert memory.estimate(parts) < memory.estimate(whole)
 
 
 def test_memory_that_ran_out_is_a_sentence_and_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
-    told = memory.out_of_memory(caught.value, trainer())
+    told = memory.out_of_memory(caught.value, trainer(), OPTIONS)
     assert isinstance(told, UserError)
     assert "Memory ran out after step 0: the estimate was" in str(told)
-    assert isinstance(memory.out_of_memory(torch.OutOfMemoryError("CUDA out of memory"), trainer()), UserError)
-    assert isinstance(memory.out_of_memory(MemoryError(), trainer()), UserError)
+    for error in (torch.OutOfMemoryError("CUDA out of memory"), MemoryError()):
+        assert isinstance(memory.out_of_memory(error, trainer(), OPTIONS), UserError)
     other = RuntimeError("shapes do not match")
-    assert memory.out_of_memory(other, trainer()) is other
+    assert memory.out_of_memory(other, trainer(), OPTIONS) is other
 
 
 def test_this_machine_has_memory() -> None:
@@ -154,8 +146,8 @@ def test_a_system_that_does_not_say_how_much_memory_there_is_stops_no_run(
 
     monkeypatch.setattr(psutil, "virtual_memory", failing)
     assert memory.device_bytes(torch.device("cpu")) is None
-    memory.check_memory(trainer())
-    assert "the estimate was" in str(memory.out_of_memory(MemoryError(), trainer()))
+    memory.check_memory(trainer(), OPTIONS)
+    assert "the estimate was" in str(memory.out_of_memory(MemoryError(), trainer(), OPTIONS))
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(resource, "getrusage", failing)
     assert memory.peak_memory_bytes(torch.device("cpu")) is None
@@ -172,9 +164,8 @@ def test_pairs_are_counted_with_both_sides_and_a_reference_in_memory_with_its_we
     config = GPTConfig.named("tiny", n_layer=1, n_embd=32, n_head=2)
     recipe = Recipe(steps=1, batch_size=4, micro_batch_size=4, lr=1e-3, warmup_steps=0)
     sides = rows(4, 20, 6)
-    one = memory.estimate(Trainer(GPT(config), sides, recipe))
     both = memory.estimate(DPOTrainer(GPT(config), [PairRows(side, side) for side in sides], recipe, 0.1))
-    assert both - training_bytes(config) == pytest.approx(2 * (one - training_bytes(config)), rel=0.01)
+    assert both == Step(config, 8, 19, 48, True, logits="all").peak
     prompts = [Prompt([1] * 10, [], None, f"row {i}") for i in range(4)]
     alone, held = (
         RLTrainer(GPT(config), prompts, recipe, print, reference, 0.1, 3, 2, 10) for reference in (None, GPT(config))
