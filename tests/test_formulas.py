@@ -40,7 +40,6 @@ HOMES = {
     "preference/policy.py": ["15.1", "15.2", "15.6", "15.7"],
     "model/low_rank.py": ["16.1"],
 }
-# Lesson 16 is to come.
 
 
 def marks() -> dict[str, list[str]]:

@@ -32,7 +32,7 @@ class LowRankLinear(Linear):
 
     def forward(self, x: Float[Tensor, "*batch n_in"]) -> Float[Tensor, "*batch n_out"]:
         # x A first: A B would be as large as W.
-        return super().forward(x) + self.scale * (x @ self.A @ self.B)  # eq 16.1
+        return Linear.forward(self, x) + self.scale * (x @ self.A @ self.B)  # eq 16.1
 
     @torch.no_grad()
     def merged(self) -> Float[Tensor, "n_in n_out"]:

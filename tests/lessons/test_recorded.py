@@ -1,5 +1,5 @@
-"""The commands that made what the lessons keep, in small: the model, ten thousand conversations, overfitting, and the
-story of the preferences."""
+"""The commands that made what the lessons keep, in small: the model, ten thousand conversations, overfitting, the story
+of the preferences, and the languages."""
 
 import importlib
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lessons import overfitting, story, ten_thousand, trained
+from lessons import languages, overfitting, story, ten_thousand, trained
 from lessons.trained import MODEL
 from minigpt.measure import evaluation
 from minigpt.run import samples
@@ -22,7 +22,7 @@ from minigpt.text.records import BUILTIN, read_conversations
 @pytest.fixture(autouse=True)
 def says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models that have learned nothing end no answer, which would take time."""
-    for module in (trained, overfitting, evaluation, samples):
+    for module in (trained, overfitting, languages, evaluation, samples):
         monkeypatch.setattr(
             module, "answer", lambda model, template, conversations, *_, **__: [""] * len(conversations)
         )
@@ -114,3 +114,30 @@ def test_the_story_runs_its_commands_and_records_them(tmp_path: Path, monkeypatc
 def test_the_rule_of_the_story() -> None:
     said = [("old!", True), ("old", True), ("old!", False), ("!old", True), ("", True)]
     assert [story.cheerful([], text, ended) for text, ended in said] == [1, 0, 0, 0, 0]
+
+
+def test_the_languages_record_the_steps_and_runs_that_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two steps of two rows, and answers that are empty."""
+    recorded = json.loads(languages.FIGURES.read_text("utf-8"))
+    for name, value in {"STEPS": 2, "BATCH_SIZE": 2, "MEASURED_AT": [0, 2]}.items():
+        monkeypatch.setattr(languages, name, value)
+    monkeypatch.setattr(languages, "FIGURES", tmp_path / "figures.json")
+    languages.main()
+    found = json.loads((tmp_path / "figures.json").read_text("utf-8"))
+    assert found.keys() == recorded.keys()
+    assert recorded["steps"][-1] == 300
+    for name in languages.RUNS:
+        assert found[name].keys() == recorded[name].keys()
+        assert found[name]["english"] == [[0.0, 0.0, 0.0122]] * 2, "Wilson's interval of 0 of 310"
+        assert recorded[name]["english"][0] == recorded["both"]["english"][0], "all begin as the same model"
+    counts = [recorded[f"{part}_{one}"] for part in ("train", "test") for one in languages.LANGUAGES]
+    assert (sum(counts[:2]), sum(counts[2:])) == (7684, 450)
+
+
+def test_the_language_of_a_conversation_is_seen_by_its_letters() -> None:
+    rows = read_conversations([BUILTIN / "test.jsonl"])
+    asked = {" ".join(message["content"] for message in row.messages): languages.language(row) for row in rows}
+    assert {one for text, one in asked.items() if "Trái nghĩa" in text} == {"vietnamese"}
+    assert {one for text, one in asked.items() if text.isascii()} == {"english"}
