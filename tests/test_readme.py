@@ -68,7 +68,7 @@ minigpt.run.preference_measures.CURVE_PROMPTS = minigpt.run.preference_measures.
 import dataclasses, minigpt.text.pair_splits as pair_splits
 load = pair_splits._load
 pair_splits._load = lambda *given: dataclasses.replace(data := load(*given), valid=data.valid[:8])
-module, arguments = sys.argv[2], sys.argv[3:]
+module, *arguments = [word for word in sys.argv[1:] if word not in ("-u", "-m", "--")]  # torchrun adds -u
 for option, most in (("--steps", 6), ("--warmup-steps", 1), ("--n-embd", 16)):
     if option in arguments:
         at = arguments.index(option) + 1
@@ -86,7 +86,7 @@ def commands() -> str:
     """Every command of the README's blocks, in the order in which they stand. .ci/run has those of installing, of the
     tests and of the lessons."""
     blocks = [code for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.S | re.M) if not language]
-    lines = [line for block in blocks for line in block.splitlines() if "python -m minigpt." in line]
+    lines = [line for block in blocks for line in block.splitlines() if "-m minigpt." in line]
     return "".join(line.removeprefix("pip install -e . && ") + "\n" for line in lines)
 
 
@@ -101,6 +101,9 @@ def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2
     code = PYTHON.format(small=SMALL, sha256=hashlib.sha256(served["model.safetensors"]).hexdigest())
     python.write_text(f"#!{sys.executable}\n{code}")
     python.chmod(0o755)
+    torchrun = python.with_name("torchrun")
+    torchrun.write_text(f"#!{sys.executable}\nfrom torch.distributed.run import main\nmain()\n")
+    torchrun.chmod(0o755)
     (tmp_path / "weights" / "gpt2").mkdir(parents=True)
     for name in VOCABULARY:  # what --tokenizer gpt2 needs, before the weights are downloaded
         (tmp_path / "weights" / "gpt2" / name).write_bytes(served[name])
@@ -112,7 +115,7 @@ def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2
     (tmp_path / "questions.txt").write_text("Xin chào 👋\nWho are you?\n")
     with Hub(served).serving() as hub:
         there = hub.environment(tmp_path)
-        there["PATH"] = f"{python.parent}:{there['PATH']}"
+        there |= {"PATH": f"{python.parent}:{there['PATH']}", "PYTHON_EXEC": str(python)}  # torchrun's own name of it
         script = "set -euo pipefail\n" + commands()
         done = subprocess.run(
             ["bash", "-c", script], cwd=tmp_path, env=there, input="Hi\n", capture_output=True, text=True, timeout=600
@@ -121,7 +124,8 @@ def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2
     assert "weights/gpt2: " in done.stdout
     assert "Alan Turing theorized that computers would one day become" in done.stdout
     learned = ("dpo", "both", "reward", "rl", "rl-no-kl")
-    for name in ("builtin-tiny-1", "train-tiny-2", "shakespeare", "plain", "mine", "short", "second", *learned):
+    shared = ("two", "parts", "recomputed", "adapted")
+    for name in ("builtin-tiny-1", "train-tiny-2", "shakespeare", "plain", "mine", "short", "second", *learned, *shared):
         assert (tmp_path / "runs" / name / "model" / "model.safetensors").exists(), name
     for name in ("lengths.png", "both.png", "frontier.png", "figures.json", "contrast.json"):
         assert (tmp_path / name).stat().st_size > 0, name
