@@ -23,8 +23,9 @@ from minigpt.text.examples import Example
 MARGIN = {"cpu": (1.2, 0.2), "cuda": (1.05, 0.0), "mps": (1.05, 0.0)}
 
 
-def estimate(trainer: Trainer) -> int:
-    """Bytes of tensors in this process at the peak of a step, or of reading held-out rows if that is more."""
+def estimate(trainer: Trainer, **change: int) -> int:
+    """Bytes of tensors in this process at the peak of a step, or of reading held-out rows if that is more; as the
+    trainer is, or with this changed in `Step`."""
     model, team = trainer.model, trainer.team
     adapters = [module for module in model.modules() if isinstance(module, LowRankLinear)]
     grown = [module for module in model.modules() if isinstance(module, GrownEmbedding)]
@@ -44,7 +45,8 @@ def estimate(trainer: Trainer) -> int:
     )  # fmt: skip
     needed = []
     for n, T, supervised in micro_batches(trainer, lengths, rows):
-        step = replace(step, rows=n, T=T, supervised=supervised)
+        changed = dict(rows=n, T=T) | change
+        step = replace(step, **changed, supervised=min(supervised, changed["rows"] * changed["T"]))
         needed += [step.peak, step.evaluation if trainer.logits == "few" else 0]
     return trainer.frozen_bytes + max(needed)
 
@@ -113,21 +115,24 @@ def check_memory(trainer: Trainer, options: AnyOptions) -> None:
 
 
 def advice(trainer: Trainer, options: AnyOptions) -> str:
-    """What this command has to need less memory and what is not in use, the strongest first."""
-    has = {field.name for field in fields(options)}
-    scratch = options.init == "scratch"
+    """What this command has to need less memory, what is not in use and what would help here, the strongest first."""
+    has, scratch = {field.name for field in fields(options)}, options.init == "scratch"
+
+    def helps(**change: int) -> bool:
+        return estimate(trainer, **change) < estimate(trainer)
+
     ways = {
-        "--recompute": "recompute" in has and not options.recompute,
-        "--micro-batch-size 1": trainer.recipe.micro_batch_size > 1,
-        "--lora-rank 8": "lora_rank" in has and not options.lora_rank and not scratch,
+        "--recompute": "recompute" in has and not options.recompute and helps(recompute=True),
+        "--micro-batch-size 1": trainer.recipe.micro_batch_size > 1 and helps(rows=trainer.rows_each),
+        "--lora-rank 8": "lora_rank" in has and not options.lora_rank and not scratch and helps(rank=8),
         # On a CPU all parts are in the same memory.
         "--shard under torchrun": "shard" in has and not options.shard and trainer.model.device.type != "cpu",
-        "a smaller --max-length": True,
+        "a smaller --max-length": helps(rows=1, T=1),
         "a smaller --size": scratch,
         "a smaller model for --init": not scratch,
     }
-    *first, last = [way for way, helps in ways.items() if helps]
-    return f"To need less, use {', '.join(first)} or {last}."
+    *first, last = [way for way, is_one in ways.items() if is_one]
+    return f"To need less, use {', '.join(first)}{' or ' if first else ''}{last}."
 
 
 def memory_line(trainer: Trainer) -> str:

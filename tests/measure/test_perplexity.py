@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from minigpt import GPT, GPTConfig
+from minigpt.learn.batches import used_length
 from minigpt.learn.loss import perplexity, response_nll
+from minigpt.measure import perplexity as perplexities
 from minigpt.measure.perplexity import response_loss, row_losses
 from minigpt.text.examples import Example
 
@@ -80,3 +82,19 @@ def test_bfloat16_is_near_and_not_the_same(small_model: GPT, examples: list[Exam
     assert same_count == count
     assert rounded != exact
     assert rounded == pytest.approx(exact, rel=0.01)
+
+
+def test_no_more_tokens_are_read_at_once_than_in_training(
+    small_model: GPT, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All logits of a batch exist at once, so that long rows would need more memory than a step."""
+    together, sizes = row_losses(small_model, examples, 32), []
+    monkeypatch.setattr(perplexities, "room", lambda model: 60.0)
+    apart = row_losses(small_model, examples, 32, progress=sizes.append)
+    assert [count for _, count in apart] == [count for _, count in together]
+    assert [nll for nll, _ in apart] == pytest.approx([nll for nll, _ in together], rel=1e-5)
+    lengths = iter(sorted(map(used_length, examples)))
+    for size in sizes:
+        read = [next(lengths) for _ in range(size)]
+        assert size == 1 or size * max(read) <= 60
+    assert len(sizes) < len(examples)
