@@ -33,11 +33,10 @@ class Replica(DistributedDataParallel):
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of a run, this one's number among them, and its number on its machine. One alone is a team too."""
+    """The processes of a run, and this one's number among them. One alone is a team too."""
 
     rank: int = 0
     size: int = 1
-    local: int = 0
 
     @property
     def leads(self) -> bool:
@@ -163,16 +162,16 @@ def join(device: str) -> Iterator[Team]:
     if processes() == 1:
         yield Team()
         return
-    here, local = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "LOCAL_RANK"))
+    here, own = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "LOCAL_RANK"))
     if device == "cuda":
         if here > (gpus := torch.cuda.device_count()):
             raise UserError(
                 f"There are {here} processes here and {gpus} GPUs; start one process a GPU, or add --device cpu."
             )
-        torch.cuda.set_device(local)
+        torch.cuda.set_device(own)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield Team(dist.get_rank(), dist.get_world_size(), local)
+        yield Team(dist.get_rank(), dist.get_world_size())
     except SystemExit:
         dist.destroy_process_group()
         raise
