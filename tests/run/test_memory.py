@@ -120,7 +120,7 @@ def test_the_first_lines_of_a_run_say_what_it_needs(monkeypatch: pytest.MonkeyPa
     assert memory.memory_line(given) == "memory  about 31 MiB of 24.0 GiB"
     given.estimated_bytes = 3 * 2**30
     assert memory.memory_line(given) == "memory  about 3.0 GiB of 24.0"
-    given.team = Team(0, 2, 0)
+    given.team = Team(0, 2)
     assert memory.memory_line(given) == "memory  about 3.0 GiB in each of 2 processes of 24.0"
     monkeypatch.setattr(memory, "device_bytes", lambda device: None)
     assert memory.memory_line(given) == "memory  about 3.0 GiB in each of 2 processes"
@@ -128,7 +128,7 @@ def test_the_first_lines_of_a_run_say_what_it_needs(monkeypatch: pytest.MonkeyPa
 
 def test_what_is_spread_over_processes_needs_less_in_each() -> None:
     whole, parts = trainer(), trainer()
-    parts.team, parts.sharded = Team(0, 4, 0), True
+    parts.team, parts.sharded = Team(0, 4), True
     assert memory.estimate(parts) < memory.estimate(whole)
 
 
