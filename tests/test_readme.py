@@ -124,18 +124,9 @@ def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2
     assert "weights/gpt2: " in done.stdout
     assert "Alan Turing theorized that computers would one day become" in done.stdout
     learned = ("dpo", "both", "reward", "rl", "rl-no-kl")
+    trained = ("builtin-tiny-1", "train-tiny-2", "shakespeare", "plain", "mine", "short", "second")
     shared = ("two", "parts", "recomputed", "adapted")
-    for name in (
-        "builtin-tiny-1",
-        "train-tiny-2",
-        "shakespeare",
-        "plain",
-        "mine",
-        "short",
-        "second",
-        *learned,
-        *shared,
-    ):
+    for name in (*trained, *learned, *shared):
         assert (tmp_path / "runs" / name / "model" / "model.safetensors").exists(), name
     for name in ("lengths.png", "both.png", "frontier.png", "figures.json", "contrast.json"):
         assert (tmp_path / name).stat().st_size > 0, name
