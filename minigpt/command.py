@@ -50,6 +50,14 @@ def run(
     `before` may return arguments to put before the user's own, which take precedence: a resumed run's saved options.
     With `goes_on` a command finishes its work, and its files, though nobody reads its output any more.
     """
+    with processes.ending_at_once():
+        _run(options, main, name, before, goes_on)
+
+
+def _run(
+    options: type[Options], main: Callable[[Options], None], name: str, before: Callable[[Options], list[str]],
+    goes_on: bool,
+) -> None:  # fmt: skip
     streams.prepare(goes_on)
     prog = f"python -m minigpt.{name}"
     args = sys.argv[2:] if sys.argv[1:2] == ["--"] else sys.argv[1:]  # torchrun passes its separator on

@@ -35,7 +35,8 @@ from minigpt.text.template import save_template
 def main(options: Options) -> None:
     check(options)
     check_log(options.log)
-    with join(choose_device(options.device).type) as team, Session(options, team) as session:
+    team = join(choose_device(options.device).type)
+    with Session(options, team) as session:
         options = with_device(options)
         data = team.in_turn(lambda: read(options))
         options = replace(options, side=data.side)

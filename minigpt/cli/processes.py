@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from minigpt.cli import streams
 from minigpt.errors import OfOneProcess, UserError
 
 WAIT = 10.0  # seconds for the first process to say what all of them have met; torchrun ends the others when it ends
@@ -33,6 +34,31 @@ def one_voice() -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         yield
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Around all that one of several processes does: it ends when that does, without Python's own shutting down.
+
+    A thread of the engine that lets go of a tensor in the middle of that would end the whole process with an error.
+    """
+    status: object = 0
+    try:
+        yield
+    except SystemExit as stop:
+        status = stop.code or 0
+        if not _have_joined():
+            raise
+    if _have_joined():
+        if not status:  # else another one may have gone, and this would wait for it
+            sys.modules["torch"].distributed.destroy_process_group()
+        streams.close()
+        os._exit(status if isinstance(status, int) else 1)
+
+
+def _have_joined() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def tell(name: str, error: UserError) -> None:

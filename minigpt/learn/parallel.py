@@ -5,8 +5,7 @@ torchrun starts the processes, and tells each its number in the environment; the
 
 import copy
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -153,15 +152,13 @@ def full(x: Tensor) -> Tensor:
     return x.full_tensor() if hasattr(x, "full_tensor") else x
 
 
-@contextmanager
-def join(device: str) -> Iterator[Team]:
-    """The team of this process while it works: as torchrun's environment says, else alone.
+def join(device: str) -> Team:
+    """The team of this process: as torchrun's environment says, else itself alone.
 
-    UserError for more processes on a machine than it has GPUs.
+    To be left by `cli.processes.ending_at_once`. UserError for more processes on a machine than it has GPUs.
     """
     if processes() == 1:
-        yield Team()
-        return
+        return ALONE
     here, own = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "LOCAL_RANK"))
     if device == "cuda":
         if here > (gpus := torch.cuda.device_count()):
@@ -170,9 +167,4 @@ def join(device: str) -> Iterator[Team]:
             )
         torch.cuda.set_device(own)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
-    try:
-        yield Team(dist.get_rank(), dist.get_world_size())
-    except SystemExit:
-        dist.destroy_process_group()
-        raise
-    dist.destroy_process_group()  # after an error another process may be gone, and this would wait for it
+    return Team(dist.get_rank(), dist.get_world_size())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from minigpt import GPT, GPTConfig
+from minigpt.cli.processes import ending_at_once
 from minigpt.learn import trainer as trainer_module
 from minigpt.learn.parallel import Team, full, join
 from minigpt.learn.trainer import Recipe, Trainer
@@ -94,7 +95,8 @@ def train(
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    with join("cpu") as team:
+    with ending_at_once():
+        team = join("cpu")
         found = {name: train(team, **options) for name, options in SCENARIOS.items()}
         if team.leads:
             torch.save(found, sys.argv[1])

@@ -47,11 +47,6 @@ def test_several_processes_learn_what_one_learns(alone, shared, name):
     assert several["supervised"] == one["supervised"]
     assert several["weights"].keys() == one["weights"].keys()
     assert one["losses"][-1] < one["losses"][0] - 0.1  # it does learn
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("processes")
-def test_the_same_number_of_processes_gives_the_same_bytes(shared):
-    first, again = shared["fast"], shared["fast again"]
-    assert torch.equal(first["losses"], again["losses"])
-    assert all(torch.equal(weight, again["weights"][name]) for name, weight in first["weights"].items())
+    if name == "fast again":  # as many processes give the same bytes
+        assert torch.equal(several["losses"], shared["fast"]["losses"])
+        assert all(torch.equal(weight, shared["fast"]["weights"][key]) for key, weight in several["weights"].items())

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import torch
 
+from minigpt.cli.processes import ending_at_once
 from minigpt.errors import UserError
 from minigpt.learn.parallel import join
 from minigpt.run.checkpoint import load_checkpoint, own_rows, path_of, save_checkpoint
@@ -24,7 +25,8 @@ def said(work, *args: object) -> str:
 
 
 def main(folder: Path) -> None:
-    with join("cpu") as team:
+    with ending_at_once():
+        team = join("cpu")
         found = {}
         replicas = new_trainer(seed=2, team=team)
         load_checkpoint(folder / "whole", replicas)

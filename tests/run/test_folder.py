@@ -107,12 +107,9 @@ def test_the_command_that_resumes_a_run_can_be_pasted_into_a_shell() -> None:
         ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("processes", "given"), [(2, None), (1, 2), ("two", 2)])
-def test_a_run_of_several_processes_is_resumed_by_as_many(tmp_path: Path, processes: object, given: int | None) -> None:
-    """Those that options.json names, unless it is known better."""
-    write_options(tmp_path, {"command": "train", "processes": processes})
-    words = shlex.split(resume_command(tmp_path, processes=given))
-    assert words == [
+def test_a_run_of_several_processes_is_resumed_by_as_many(tmp_path: Path) -> None:
+    write_options(tmp_path, {"command": "train", "processes": 2})
+    assert shlex.split(resume_command(tmp_path)) == [
         "torchrun", "--standalone", "--nproc-per-node", "2", "-m", "minigpt.train", "--", "--resume", "--run",
         str(tmp_path),
     ]  # fmt: skip
