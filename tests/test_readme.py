@@ -116,6 +116,7 @@ def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2
     with Hub(served).serving() as hub:
         there = hub.environment(tmp_path)
         there |= {"PATH": f"{python.parent}:{there['PATH']}", "PYTHON_EXEC": str(python)}  # torchrun's own name of it
+        there["CUDA_VISIBLE_DEVICES"] = ""  # two processes need two GPUs, or none
         script = "set -euo pipefail\n" + commands()
         done = subprocess.run(
             ["bash", "-c", script], cwd=tmp_path, env=there, input="Hi\n", capture_output=True, text=True, timeout=600

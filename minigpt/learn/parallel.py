@@ -163,7 +163,8 @@ def join(device: str) -> Team:
     if device == "cuda":
         if here > (gpus := torch.cuda.device_count()):
             raise UserError(
-                f"There are {here} processes here and {gpus} GPUs; start one process a GPU, or add --device cpu."
+                f"There are {here} processes here and {gpus} GPU{'s' * (gpus != 1)}; start one process a GPU, or add "
+                "--device cpu."
             )
         torch.cuda.set_device(own)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)

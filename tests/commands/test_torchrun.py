@@ -22,6 +22,7 @@ from tests.faults import outcome
 pytestmark = [pytest.mark.usefixtures("no_pictures"), pytest.mark.xdist_group("torchrun")]
 ROOT = Path(__file__).parents[2]
 SMALL = ("--n-layer", 2, "--n-embd", 32, "--n-head", 4, "--n-ctx", 96, "--lr", 3e-3, "--math", "fast")
+CPU = ("--device", "cpu")
 # Micro-batches of 2 rows and fewer; evaluations and checkpoints that fall on different steps.
 ASKED = ("--steps", 12, "--batch-size", 6, "--accuracy-rows", 1, "--eval-every", 5, "--checkpoint-every", 4)
 
@@ -44,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def options(folder: Path) -> tuple:
-    return ("--data", folder / "questions.jsonl", *SMALL, *ASKED)
+    return ("--data", folder / "questions.jsonl", *SMALL, *ASKED, *CPU)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def test_what_the_first_process_cannot_do_all_of_them_end_with(folder, options):
 
 
 def test_adapters_in_parts_and_computed_again_are_those_of_one_process(one, cli, folder, options):
-    asked = ("--init", one / "model", "--data", folder / "questions.jsonl", *ASKED, "--math", "fast")
+    asked = ("--init", one / "model", "--data", folder / "questions.jsonl", *ASKED, "--math", "fast", *CPU)
     adapted = (*asked, "--lora-rank", 4, "--recompute")
     done = torchrun(2, *adapted, "--shard", "--run", folder / "adapted-two", folder=folder)
     assert done.status == 0, done.err
@@ -180,3 +181,18 @@ def test_a_leading_separator_is_passed_over(cli):
     done = cli("train", "--", "--shard")
     assert done.status == 2
     assert "--shard spreads a model over several processes; start them with torchrun --nproc-per-node N" in done.err
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")
+@pytest.mark.parametrize("more", [(), ("--shard",), ("--shard", "--recompute")], ids=" ".join)
+def test_two_gpus_make_the_run_of_one(cli, folder, more):
+    """Over NCCL, with products in bfloat16."""
+    name = "-".join(("gpus", *(option.strip("-") for option in more)))
+    options = ("--data", folder / "questions.jsonl", *SMALL, *ASKED, "--device", "cuda", "--dtype", "bfloat16")
+    done = torchrun(2, *options, *more, "--run", folder / name, folder=folder)
+    assert done.status == 0, done.err
+    if not (folder / "gpu").exists():
+        assert cli("train", *options, "--run", folder / "gpu").status == 0
+    torch.testing.assert_close(
+        figures(folder / name, "train", "loss"), figures(folder / "gpu", "train", "loss"), atol=5e-3, rtol=0
+    )

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from minigpt import GPT
+from minigpt.errors import UserError
 from minigpt.learn.batches import share, split_by_length
-from minigpt.learn.parallel import Team, is_lost
+from minigpt.learn.parallel import Team, is_lost, join
 from minigpt.learn.trainer import Trainer
 from tests.learn import test_trainer
 from tests.learn.scenarios import CONFIG, learner, ragged_examples, recipe
@@ -112,6 +113,14 @@ def test_the_generator_of_the_program_around_a_run_goes_on_as_if_nothing_was_dra
     torch.manual_seed(5)
     trainer.train_step()
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_more_processes_than_gpus_are_refused_before_they_wait_for_one_another(monkeypatch):
+    for name, value in {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"There are 4 processes here and 2 GPUs; start one process a GPU, or add --de"):
+        join("cuda")
 
 
 def test_a_team_of_one_asks_nobody():
