@@ -135,7 +135,7 @@ class Step:
         return self._embedding + max(last, self._through(n) - n * C if L > 1 else 0) - n * C + weights
 
     def _through(self, positions: int) -> int:
-        """Numbers at the most, beside other layers', while the backward pass is in a layer whose MLP had so many
+        """The most numbers, beside other layers', while the backward pass is in a layer whose MLP had so many
         positions: first in the MLP, then in the attention."""
         C, n = self.config.n_embd, self.rows * self.T
         attention, mlp, _ = self._layer

@@ -114,7 +114,7 @@ def respelled(folder: Path, change: Callable[[dict[str, Tensor]], None]) -> None
     save_file(tensors, folder / TENSORS)
 
 
-def test_tensors_that_are_no_low_rank_change_of_the_four_maps_are_named_five_at_the_most(
+def test_tensors_that_are_no_low_rank_change_of_the_four_maps_are_named_but_no_more_than_five(
     base: Path, folder: Path
 ) -> None:
     strange = [f"{BODY}h.{i}.ln_1.lora_A.weight" for i in range(7)]
