@@ -10,7 +10,7 @@ from minigpt.cli import streams
 from minigpt.cli.layout import wrapped
 from minigpt.cli.names import COMMAND_SYNONYMS, american, nearest, synonym
 
-COMMANDS = ("train", "prefer", "generate", "chat", "evaluate", "view", "plot", "bench", "download", "export")
+COMMANDS = ("train", "prefer", "generate", "chat", "evaluate", "view", "plot", "bench", "download", "rate", "export")
 
 
 def main() -> None:

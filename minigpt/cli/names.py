@@ -19,6 +19,9 @@ SYNONYMS = {
     "out": "output output-file file o figure png",
     "plot": "output output-file out histogram histograms figure png o",
     "to-chatml": "chatml convert export",
+    "to-preferences": "preferences to-pairs pairs convert export",
+    "models": "model compare runs run m",
+    "language": "lang locale",
     "init": "model base-model base pretrained from-pretrained init-from checkpoint ckpt weights finetune fine-tune m",
     "model": "init run checkpoint ckpt base-model pretrained weights folder path load m",
     "max-new-tokens": "max-tokens new-tokens num-tokens n-tokens max-length length max-gen-len n-predict n",
@@ -76,10 +79,12 @@ COMMAND_SYNONYMS = {
     "bench": "benchmark speed profile",
     "plot": "draw graph figure loss",
     "download": "fetch get pull",
+    "rate": "annotate judge label people ratings survey vote",
     "export": "merge convert save",
 }
 AMERICAN = {"colour": "color", "grey": "gray", "centre": "center", "behaviour": "behavior", "tokeniser": "tokenizer"}
-AMERICAN |= {word + "is" + end: word + "iz" + end for word in ("optim", "normal", "initial") for end in ("e", "er")}
+WITH_Z = ("optim", "normal", "initial", "summar")
+AMERICAN |= {word + "is" + end: word + "iz" + end for word in WITH_Z for end in ("e", "er")}
 NEAR = 0.75  # share of the letters that two names have in common, from which one may be a slip for the other
 
 

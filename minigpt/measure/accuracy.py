@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from minigpt.model.gpt import GPT
 from minigpt.sample.generation import generate_batch
-from minigpt.sample.sampling import GREEDY
+from minigpt.sample.sampling import GREEDY, Sampling
 from minigpt.text.gsm8k import GSM8K_ANSWER, gsm8k_number  # noqa: F401 - lesson 14 finds them here
 from minigpt.text.printing import on_one_line, shortened
 from minigpt.text.records import Conversation
@@ -19,14 +19,18 @@ def answer(
     max_new_tokens: int,
     batch_size: int = 64,
     progress: Callable[[int], object] = lambda done: None,
+    sampling: Sampling = GREEDY,
+    seed: int | None = None,
 ) -> list[str]:
-    """The greedy answer to each conversation, all of which end with the user. `progress` gets the number finished."""
+    """The answer to each conversation, all of which end with the user: the greedy one, or drawn by `sampling`.
+    `progress` gets the number finished."""
     prompts = [template.prompt(messages) for messages in conversations]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # prompts of similar length pad little
     answers = [""] * len(prompts)
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        new = generate_batch(model, [prompts[i] for i in rows], max_new_tokens, GREEDY, stop=(template.end,))
+        batch, of_batch = [prompts[i] for i in rows], None if seed is None else seed + start
+        new = generate_batch(model, batch, max_new_tokens, sampling, stop=(template.end,), seed=of_batch)
         for i, ids in zip(rows, new, strict=True):
             answers[i] = template.tokenizer.decode(ids)
         progress(len(rows))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 from minigpt.text.template import Message
@@ -14,6 +14,7 @@ CRITERIA = ("accuracy", "naturalness", "reasoning")  # document A 6.2's
 WORST, BEST = 1, 5  # the ends of the scale
 EQUAL, BOTH_BAD, CANNOT_JUDGE = "equal", "both bad", "cannot judge"  # what a rater may say in place of a side
 KEY_FORMAT, RATINGS_FORMAT = "minigpt rating key 1", "minigpt ratings 1"
+REFERENCE = "reference"  # in a model's place: the data's own answers
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Item:
     source: str
     kind: str = "all"
 
+    @property
+    def answers(self) -> list[str]:
+        """The answers in the order of the models."""
+        return [side.answer for side in sorted(self.sides, key=lambda side: side.model)]
+
 
 @dataclass(frozen=True)
 class Key:
@@ -54,3 +60,26 @@ class Key:
         was changed later is recognized."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def as_json(self) -> dict:
+        return {"format": KEY_FORMAT, "page": self.page, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Key":
+        """The inverse of `as_json`; TypeError, KeyError or ValueError for values that it did not give."""
+        items = tuple(
+            Item(**item | {"sides": tuple(Side(**side) for side in item["sides"])}) for item in values["items"]
+        )
+        parts = {field.name: values[field.name] for field in fields(cls)}
+        return cls(**parts | {"models": tuple(values["models"]), "items": items})
+
+
+def draw_sides(answers: Sequence[str], draw: random.Random) -> tuple[Side, ...]:
+    """The answers of the models in an order drawn for this item, with names drawn too."""
+    order = draw.sample(range(len(answers)), len(answers))
+    return tuple(Side(draw_name(draw), model, answers[model]) for model in order)
+
+
+def draw_name(draw: random.Random) -> str:
+    """16 hex digits, which say nothing."""
+    return f"{draw.getrandbits(64):016x}"

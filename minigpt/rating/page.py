@@ -1,0 +1,2 @@
+def page_html(key):
+    return "x"

@@ -1,0 +1,175 @@
+"""`rate prepare`: answer the same prompts with each model, and write the page on which people rate the answers."""
+
+import json
+import random
+import secrets
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from minigpt.cli.layout import say
+from minigpt.errors import UserError
+from minigpt.measure.accuracy import answer, wanted
+from minigpt.pretrained.folder import model_folder
+from minigpt.ranges import AtOnce, Count, Seed, Temperature
+from minigpt.rating.key import REFERENCE, Item, Key, Language, draw_name, draw_sides
+from minigpt.rating.page import page_html
+from minigpt.run.device import Device
+from minigpt.run.start import load_model
+from minigpt.sample.sampling import Sampling
+from minigpt.text.pairs import as_conversations, read_either
+from minigpt.text.plain import is_plain_text
+from minigpt.text.records import Conversation, data_names
+from minigpt.writing import check_new
+
+LEAST_AT_ONCE = 16  # prompts answered together, though fewer items are missing
+
+
+@dataclass
+class PrepareOptions:
+    """Write one HTML file on which people rate the answers of one or two models, without knowing whose they are.
+
+    The file needs no server, no network and nothing installed: send it to the raters, who open it in a browser and send
+    back the ratings-NAME.json that it saves. The key, written beside it, says whose answer each is; keep it to
+    yourself until `rate summarize` reads it with what the raters sent.
+    """
+
+    models: tuple[str, ...]
+    """One or two runs, models' folders or official sizes; "reference" in the place of one means the data's own
+    answers."""
+    data: tuple[str, ...] = ("builtin",)
+    """Files of conversations or of pairs, hf:owner/name[:config][:split], or builtin, the built-in test split."""
+    rows: AtOnce = 30
+    """How many items the page has; they are drawn from the data. Where two models give the same answer there is nothing
+    to choose: such conversations are counted, and others taken in their place."""
+    out: Path = Path("rating.html")
+    """The page; the key is written beside it, as rating.key.json."""
+    language: Language = "en"
+    """The language of the page, English or Vietnamese; the conversations are shown as they are."""
+    temperature: Temperature = 0.0
+    """Answers are drawn at this temperature; 0 takes the most probable token each time."""
+    max_new_tokens: Count = 256
+    """The longest answer, in tokens."""
+    seed: Seed | None = None
+    """Fixes which conversations are taken, the answers that are drawn, and the sides. Whoever knows the seed could work
+    out the sides: left out, it is drawn, and stands in the key alone."""
+    template: str | None = None
+    """How a conversation is laid out; the template that each model was trained with if left out."""
+    batch_size: AtOnce = 32
+    """Prompts answered at once."""
+    device: Device = "auto"
+    """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
+
+
+class Model:
+    """A model that answers prompts."""
+
+    def __init__(self, name: str, options: PrepareOptions) -> None:
+        self.model, self.template = load_model(name, options.template, options.device)
+        self.template.check(self.model.config.tokens)
+        self.most, self.batch_size = options.max_new_tokens, options.batch_size
+        self.sampling = Sampling(options.temperature)
+
+    def fits(self, row: Conversation) -> bool:
+        """Whether its prompt leaves room for an answer."""
+        return len(self.template.prompt(row.asked)) < self.model.config.n_ctx
+
+    def answers(self, rows: Sequence[Conversation], seed: int, progress: Callable[[int], object]) -> list[str]:
+        prompts = [row.asked for row in rows]
+        return answer(
+            self.model, self.template, prompts, self.most, self.batch_size, progress, self.sampling, seed
+        )  # fmt: skip
+
+
+class Reference:
+    """The data's own answers, in a model's place."""
+
+    def fits(self, row: Conversation) -> bool:
+        return True
+
+    def answers(self, rows: Sequence[Conversation], seed: int, progress: Callable[[int], object]) -> list[str]:
+        progress(len(rows))
+        return [wanted(row) for row in rows]
+
+
+def prepare(options: PrepareOptions) -> None:
+    check_models(options.models)
+    key_path = key_beside(options.out)
+    for path in (options.out, key_path):
+        check_new(path)
+    rows = read_prompts(options.data)
+    seed = secrets.randbits(63) if options.seed is None else options.seed
+    draw = random.Random(seed)
+    draw.shuffle(rows)
+    models = [Reference() if name == REFERENCE else Model(name, options) for name in options.models]
+    fitting = [row for row in rows if all(model.fits(row) for model in models)]
+    items, equal = collect(models, fitting, options.rows, draw)
+    if not items:
+        why = "None of them fits into the context." if not fitting else f"All of the {equal:,} answers are the same."
+        raise UserError(f"There is nothing to rate: the data has {len(rows):,} conversations. {why}")
+    key = Key(options.models, tuple(items), equal, seed, options.temperature, options.language)
+    write_text(key_path, json.dumps(key.as_json(), indent=1) + "\n")  # in ASCII, so that any text is kept
+    write_text(options.out, page_html(key))
+    left_out = {
+        "conversations had the same answer twice and are not shown": equal,
+        "have prompts that are too long for a model's context": len(rows) - len(fitting),
+    }
+    said = "".join(f"; {count:,} {what}" for what, count in left_out.items() if count)
+    few = f", all that there are (--rows asked for {options.rows:,})" * (len(items) < options.rows)
+    say(f"{options.out}: {len(items):,} items{few}{said}.")
+    say(f"{key_path}: the key, which says whose answer each is. Keep it to yourself.")
+    say(f"Send {options.out} to the raters. When their files are back:")
+    print(f"  python -m minigpt.rate summarize {shlex.quote(str(key_path))} ratings-*.json")
+
+
+def check_models(names: Sequence[str]) -> None:
+    """UserError for none, the same one twice, or more than two."""
+    if len(names) > 2:
+        raise UserError(f"--models names {len(names)} models; people compare two, or rate one.")
+    same = {REFERENCE if name == REFERENCE else str(model_folder(name).resolve()) for name in names}
+    if len(same) < len(names):
+        raise UserError(f"--models names {names[0]} twice.")
+
+
+def key_beside(out: Path) -> Path:
+    return out.with_suffix(".key.json")
+
+
+def read_prompts(names: Sequence[str]) -> list[Conversation]:
+    """The conversations of --data; of a pair its prompt, with the chosen answer as reference."""
+    names = data_names(names, "test")
+    if text := [name for name in names if is_plain_text(name)]:
+        raise UserError(f"{text[0]} is plain text; people rate answers, so --data takes conversations.")
+    return as_conversations(read_either(names))
+
+
+def collect(
+    models: Sequence[Model | Reference], rows: Sequence[Conversation], count: int, draw: random.Random
+) -> tuple[list[Item], int]:
+    """Items of the first rows, in their order, on which the models' answers differ; and how many rows were passed over
+    because they do not."""
+    items: list[Item] = []
+    asked = 0
+    with tqdm(desc="answering", unit="answer", total=0, leave=False) as bar:
+        while len(items) < count and asked < len(rows):
+            part = rows[asked : asked + max(LEAST_AT_ONCE, count - len(items))]
+            bar.total += len(part) * len(models)
+            found = [model.answers(part, draw.getrandbits(63), bar.update) for model in models]
+            for row, answers in zip(part, zip(*found, strict=True), strict=True):
+                if len(items) == count:
+                    break
+                asked += 1
+                if len(set(answers)) == len(answers):
+                    messages = [{"role": m["role"], "content": m["content"]} for m in row.asked]
+                    items.append(Item(draw_name(draw), messages, draw_sides(answers, draw), row.source, row.kind))
+    return items, asked - len(items)
+
+
+def write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from None
