@@ -15,7 +15,6 @@ from minigpt.rating.key import (
     KEY_FORMAT,
     RATINGS_FORMAT,
     WORST,
-    Item,
     Key,
 )
 from minigpt.reading import read_object
