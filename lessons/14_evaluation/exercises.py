@@ -54,10 +54,11 @@ def mean_rating(ratings: Float[np.ndarray, "items raters"]) -> tuple[float, floa
     """Dog, 25 minutes. (14.3): the mean rating, and both ends of its interval.
 
     A row for each answer, a column for each rater, NaN where a rater did not judge an answer. Answers that nobody
-    judged are left out; ValueError if that is all of them. For the interval the answers are drawn again, by
-    minigpt.measure.interval.bootstrap(statistic, rows): `rows` is a table with a row for each answer. In each draw it
-    adds up the columns of the rows drawn, and it gives these sums, (2000, columns), to `statistic`, which returns the
-    2000 means.
+    judged are left out; ValueError if that is all of them. For the interval the answers are drawn again, and within
+    each the people who rated it, by minigpt.measure.interval.bootstrap_within(statistic, ratings). It takes a table
+    like yours, in which each answer has a rating, and gives the tables that it drew, a stack (draws, answers, raters)
+    at a time, to `statistic`, which returns the mean of each table of the stack. NaN fills a drawn row that has fewer
+    ratings.
     """
     raise NotImplementedError
 

@@ -180,6 +180,8 @@ EXERCISES = [
         "ratings_drawn": "The mean is right, but for the interval you drew single ratings. Three ratings of one answer "
         "are no three answers: draw the answers.",
         "raters_drawn": "The mean is right, but for the interval you drew raters. Draw answers.",
+        "raters_not_drawn": "The mean is right. Your draws take each answer with the people who rated it. Others would "
+        "rate it next time: give bootstrap_within the ratings, and take the means in the statistic.",
         "normal": "The mean is right, and the interval is 1.96 standard errors on either side. Here the bootstrap is "
         "wanted.",
         "spread": "The mean is right. Your interval says how the answers spread, not how far their mean may be off.",

@@ -3,13 +3,12 @@
 import math
 import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from minigpt.measure.interval import Z, bootstrap
+from minigpt.measure.interval import Z, bootstrap_within
 
 
 def response_perplexity(
@@ -87,16 +86,10 @@ def paired_difference(
     return float(value * scale), float(low * scale), float(high * scale)
 
 
-@cache
-def drawn_again(rows: bytes) -> tuple[float, float]:
-    """The bootstrap's interval of sums and counts; kept, as several mistakes have the same rows."""
-    return bootstrap(lambda sums: sums[..., 0] / sums[..., 1], np.frombuffer(rows).reshape(-1, 2))
-
-
 def mean_rating(
     ratings: Float[np.ndarray, "items raters"], *, all_alike=False, of_raters=False, median_of_raters=False,
     median=False, missing_as_zero=False, missing_as_middle=False, incomplete_dropped=False, ratings_drawn=False,
-    raters_drawn=False, normal=False, spread=False,
+    raters_drawn=False, raters_not_drawn=False, normal=False, spread=False,
 ) -> tuple[float, float, float]:  # fmt: skip
     if np.isnan(ratings).all():
         raise ValueError("Nobody judged anything.")
@@ -107,21 +100,22 @@ def mean_rating(
         table = table[~np.isnan(table).any(1)]
     if of_raters:
         table = table.T[~np.isnan(table.T).all(1)]
-    of_item = (np.nanmedian if median_of_raters else np.nanmean)(table, axis=1)
-    mean = np.median(of_item) if median else np.nanmean(table) if all_alike else of_item.mean()
+
+    def of_items(tables: np.ndarray) -> np.ndarray:
+        return (np.nanmedian if median_of_raters else np.nanmean)(tables, axis=-1)
+
+    def mean_of(tables: np.ndarray) -> np.ndarray:
+        if all_alike:
+            return np.nanmean(tables, axis=(-2, -1))
+        return (np.median if median else np.mean)(of_items(tables), axis=-1)
+
+    mean = float(mean_of(table))
     if normal or spread:
-        half = Z * of_item.std(ddof=1) / (1 if spread else math.sqrt(len(of_item)))
-        return float(mean), float(mean - half), float(mean + half)
-    drawn = np.stack([of_item, np.ones(len(of_item))], 1)
-    if all_alike:
-        drawn = np.stack([np.nansum(table, axis=1), (~np.isnan(table)).sum(1)], 1)
-    elif ratings_drawn:
-        single = table[~np.isnan(table)]
-        drawn = np.stack([single, np.ones(len(single))], 1)
-    elif raters_drawn:
-        columns = np.nanmean(table, axis=0)
-        drawn = np.stack([columns, np.ones(len(columns))], 1)
-    return float(mean), *drawn_again(drawn.astype(float).tobytes())
+        half = Z * of_items(table).std(ddof=1) / (1 if spread else math.sqrt(len(table)))
+        return mean, float(mean - half), float(mean + half)
+    drawn = table.T if raters_drawn else of_items(table)[:, None] if raters_not_drawn else table
+    drawn = drawn[~np.isnan(drawn)][:, None] if ratings_drawn else drawn
+    return mean, *bootstrap_within(mean_of, drawn)
 
 
 def use_case() -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from minigpt.measure.interval import Z, bootstrap
+from minigpt.measure.interval import Z, bootstrap_within
 
 
 def response_perplexity(losses: Sequence[tuple[float, int]]) -> float:
@@ -36,11 +36,14 @@ def paired_difference(
 
 
 def mean_rating(ratings: Float[np.ndarray, "items raters"]) -> tuple[float, float, float]:
-    rows = [row[~np.isnan(row)] for row in ratings]
-    of_item = np.array([[row.mean(), 1.0] for row in rows if len(row)])
-    if not len(of_item):
+    judged = ratings[~np.isnan(ratings).all(axis=1)]
+    if not len(judged):
         raise ValueError("Nobody judged anything.")
-    return float(of_item[:, 0].mean()), *bootstrap(lambda sums: sums[..., 0] / sums[..., 1], of_item)
+
+    def mean_of(tables: np.ndarray) -> np.ndarray:
+        return np.nanmean(tables, axis=-1).mean(axis=-1)
+
+    return float(mean_of(judged)), *bootstrap_within(mean_of, judged)
 
 
 def use_case() -> Path:

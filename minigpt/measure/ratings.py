@@ -7,7 +7,7 @@ import krippendorff
 import numpy as np
 from jaxtyping import Float
 
-from minigpt.measure.interval import Z, bootstrap
+from minigpt.measure.interval import Z, bootstrap_within
 
 Z_POWER = 0.8416212335729143  # a standard normal is below it with probability 0.8
 
@@ -21,18 +21,25 @@ def mean_rating(ratings: Float[np.ndarray, "items raters"]) -> tuple[float, floa
 
         r = 1/n sum_i 1/|J_i| sum over j in J_i of r_ij
 
-    so that each answer counts once, however many rated it. The interval is the bootstrap's over answers: it says how r
-    may differ on other answers, rated by the same people, and with a handful of answers it is too narrow. Answers that
-    nobody judged are left out; ValueError if that is all of them.
+    so that each answer counts once, however many rated it. Answers that nobody judged are left out; ValueError if that
+    is all of them.
+
+    The interval is `bootstrap_within`'s: it says how r may differ on other answers, each rated by other people. With
+    one rater it is the plain bootstrap of the answers. With m ratings of each it is a little too wide: if the answers'
+    true means have the variance s_i^2, and ratings of one answer s_r^2, r has (s_i^2 + s_r^2 / m) / n, and the draws
+    have about s_r^2 (m - 1) / (m^2 n) more, since the raters' part of an answer's mean is counted twice. With a handful
+    of answers it is too narrow, and also where the same few people rate every answer and some are severe throughout.
     """
-    given = ~np.isnan(ratings)
-    judged = given.any(axis=1)
-    if not judged.any():
+    table = ratings[~np.isnan(ratings).all(axis=1)]
+    if not len(table):
         raise ValueError("There is no rating: every entry of the table is NaN.")
-    of_item = np.where(given, ratings, 0.0)[judged].sum(axis=1) / given[judged].sum(axis=1)  # eq 14.3
-    mean = of_item.mean()  # eq 14.3
-    rows = np.stack([of_item, np.ones_like(of_item)], axis=1)
-    return float(mean), *bootstrap(lambda sums: sums[..., 0] / sums[..., 1], rows)
+
+    def mean_of(tables: Float[np.ndarray, "draws items raters"]) -> Float[np.ndarray, " draws"]:
+        given = ~np.isnan(tables)
+        of_item = np.where(given, tables, 0.0).sum(axis=-1) / given.sum(axis=-1)  # eq 14.3
+        return of_item.mean(axis=-1)  # eq 14.3
+
+    return float(mean_of(table[None])[0]), *bootstrap_within(mean_of, table)
 
 
 def sign_test(wins: int, losses: int) -> float:

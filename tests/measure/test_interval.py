@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigpt.measure.interval import bootstrap, newcombe, wilson
+from minigpt.measure.interval import RESAMPLES, bootstrap, bootstrap_within, newcombe, wilson
+
+NAN = float("nan")
 
 
 def mean(sums: np.ndarray) -> np.ndarray:
@@ -55,6 +57,93 @@ def test_a_pair_is_drawn_together() -> None:
     rows = np.concatenate([counted(first), counted(first + 1)], axis=1)
     low, high = bootstrap(lambda sums: mean(sums[..., 2:]) - mean(sums[..., :2]), rows)
     assert (low, high) == (pytest.approx(1), pytest.approx(1))
+
+
+TABLE = np.array([[5.0, 4.0, 3.0], [2.0, NAN, NAN], [6.0, 7.0, 8.0], [NAN, 1.0, 9.0]])  # no rating twice
+
+
+def mean_of_means(tables: np.ndarray) -> np.ndarray:
+    return np.nanmean(tables, axis=-1).mean(axis=-1)
+
+
+def drawn(table: np.ndarray, seed: int = 0) -> np.ndarray:
+    """All tables that the statistic got."""
+    seen: list[np.ndarray] = []
+
+    def keep(tables: np.ndarray) -> np.ndarray:
+        seen.append(tables)
+        return mean_of_means(tables)
+
+    bootstrap_within(keep, table, seed)
+    return np.concatenate(seen)
+
+
+def test_each_drawn_row_is_of_one_item_and_has_as_many_ratings() -> None:
+    tables = drawn(TABLE)
+    assert tables.shape == (RESAMPLES, 4, 3)
+    own = [{5.0, 4.0, 3.0}, {2.0}, {6.0, 7.0, 8.0}, {1.0, 9.0}]
+    times = [0, 0, 0, 0]
+    for row in tables.reshape(-1, 3):
+        (item,) = (i for i in range(4) if row[0] in own[i])
+        times[item] += 1
+        assert set(row[: len(own[item])]) <= own[item]
+        assert np.isnan(row[len(own[item]) :]).all()
+    assert np.abs(np.array(times) - RESAMPLES).max() < 4 * math.sqrt(RESAMPLES * 3 / 4)
+
+
+def test_every_rating_of_an_item_is_drawn_equally_often_and_apart_from_the_next() -> None:
+    """27 ways to draw three of three; 2,000 draws of 1 item, so 74 of each plus and minus 8.5."""
+    tables = drawn(np.array([[1.0, 2.0, 3.0]]))[:, 0]
+    ways, times = np.unique(tables, axis=0, return_counts=True)
+    assert len(ways) == 27
+    assert np.abs(times - RESAMPLES / 27).max() < 4 * 8.5
+
+
+def test_many_ratings_are_drawn_in_parts_and_no_draw_is_lost_or_alike() -> None:
+    table = np.random.default_rng(0).normal(size=(90, 30))
+    sizes: list[int] = []
+
+    def keep(tables: np.ndarray) -> np.ndarray:
+        sizes.append(len(tables))
+        return mean_of_means(tables)
+
+    bootstrap_within(keep, table)
+    assert sum(sizes) == RESAMPLES
+    assert 1 < len(sizes) < RESAMPLES / 50
+    assert len(np.unique(mean_of_means(drawn(table)))) == RESAMPLES
+
+
+def test_a_table_larger_than_a_part_is_drawn_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minigpt.measure.interval.AT_ONCE", 5)
+    assert drawn(TABLE).shape == (RESAMPLES, 4, 3)
+
+
+def test_one_rater_is_the_plain_bootstrap() -> None:
+    """As many times as there are rows; to a twentieth of the width."""
+    values = np.random.default_rng(0).normal(size=200)
+    found, plain = bootstrap_within(mean_of_means, values[:, None]), bootstrap(mean, counted(values))
+    assert found == (pytest.approx(plain[0], abs=0.015), pytest.approx(plain[1], abs=0.015))
+
+
+def test_raters_of_a_table_have_no_order_and_empty_columns_no_part() -> None:
+    found = bootstrap_within(mean_of_means, TABLE)
+    assert bootstrap_within(mean_of_means, TABLE[:, [2, 0, 1]]) == found
+    assert bootstrap_within(mean_of_means, np.c_[TABLE, [NAN] * 4]) == found
+    assert bootstrap_within(mean_of_means, TABLE, seed=1) != found
+
+
+def test_the_variance_of_the_draws_counts_the_raters_twice() -> None:
+    """Drawn answers have the variance of the items' means / n, and drawn raters that within an item / m on top of it;
+    the first holds the raters' part once already. 50 tables tell the mean of a variance to 3 %."""
+    n, m, s_i, s_r = 40, 5, 1.0, 2.0
+    generator = np.random.default_rng(0)
+    tables = s_i * generator.normal(size=(50, n, 1)) + s_r * generator.normal(size=(50, n, m))
+    found = np.mean([mean_of_means(drawn(table)).var() for table in tables])
+    of_items, within = tables.mean(axis=2).var(axis=1).mean(), tables.var(axis=2).mean()
+    once, again = (s_i**2 + s_r**2 / m) / n, s_r**2 * (m - 1) / (m**2 * n)
+    print(f"{found:.4f}, by the tables {(of_items + within / m) / n:.4f}, by the law {once:.4f} + {again:.4f}")
+    assert found == pytest.approx((of_items + within / m) / n, rel=0.02)
+    assert found == pytest.approx(once + again, rel=0.1)
 
 
 @pytest.mark.parametrize(

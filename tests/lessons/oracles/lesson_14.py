@@ -40,11 +40,19 @@ def numbers_read_by_hand() -> None:
 
 
 def ratings_drawn_in_every_way() -> None:
-    """Four answers have 256 ways to be drawn again; means by hand."""
+    """One of the four answers, and then as many of its ratings as it has, in every way; means by hand. The quantiles
+    are those of the sum of four such draws, in 24ths."""
     nan = float("nan")
     mean, low, high = ratings.mean_rating(np.array([[5.0, 4, 3], [2, nan, nan], [5, 5, 5], [nan, 1, 3]]))
-    means = sorted(sum(drawn) / 4 for drawn in product([4, 2, 5, 2], repeat=4))
-    assert (mean, low, high) == (13 / 4, means[6], means[249])
+    one = np.zeros(31)  # chances of a drawn answer's mean, in sixths
+    for answer in ([5, 4, 3], [2], [5, 5, 5], [1, 3]):
+        for way in product(answer, repeat=len(answer)):
+            one[6 * sum(way) // len(way)] += 1 / 4 / len(answer) ** len(answer)
+    two = np.convolve(one, one)
+    below = np.cumsum(np.convolve(two, two))
+    ends = [np.searchsorted(below, end) / 24 for end in (0.025, 0.975)]
+    assert mean == 13 / 4
+    assert np.abs(np.array([low, high]) - ends).max() < 1e-9
 
 
 ORACLES: dict[str, Callable[[], None]] = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minigpt.measure.interval import Z, bootstrap
+from minigpt.measure.interval import Z, bootstrap, bootstrap_within
 
 # --- wilson ---
 
@@ -174,82 +174,98 @@ GSM8K = [
 # --- mean_rating ---
 
 
-def ratio(sums: np.ndarray) -> np.ndarray:
-    return sums[..., 0] / sums[..., 1]
+def means_of(tables: np.ndarray) -> np.ndarray:
+    return np.nanmean(tables, axis=-1).mean(axis=-1)
 
 
-def counted(values: np.ndarray) -> np.ndarray:
-    return np.stack([values, np.ones(len(values))], axis=1)
+def judged(ratings: np.ndarray) -> np.ndarray:
+    return ratings[~np.isnan(ratings).all(axis=1)]
 
 
 def plain_mean(ratings: np.ndarray) -> tuple[float, float, float]:
-    return float(ratings.mean()), *bootstrap(ratio, counted(ratings.mean(axis=1)))
+    return float(ratings.mean()), *bootstrap_within(lambda tables: tables.mean(axis=(1, 2)), judged(ratings))
 
 
 def nanmean_of_everything(ratings: np.ndarray) -> tuple[float, float, float]:
-    means = np.nanmean(ratings[~np.isnan(ratings).all(axis=1)], axis=1)
-    return float(np.nanmean(ratings)), *bootstrap(ratio, counted(means))
+    return float(np.nanmean(ratings)), *bootstrap_within(means_of, judged(ratings))
 
 
 def totals_of_everything(ratings: np.ndarray) -> tuple[float, float, float]:
-    rows = np.stack([np.nansum(ratings, axis=1), (~np.isnan(ratings)).sum(axis=1)], axis=1)
-    rows = rows[rows[:, 1] > 0]
-    return float(np.nanmean(ratings)), *bootstrap(ratio, rows)
+    def share(tables: np.ndarray) -> np.ndarray:
+        return np.nansum(tables, axis=(1, 2)) / (~np.isnan(tables)).sum(axis=(1, 2))
+
+    return float(share(ratings[None])[0]), *bootstrap_within(share, judged(ratings))
 
 
 def mean_of_raters(ratings: np.ndarray) -> tuple[float, float, float]:
-    means = np.nanmean(ratings, axis=0)
-    return float(means.mean()), *bootstrap(ratio, counted(means))
+    return float(np.nanmean(ratings, axis=0).mean()), *bootstrap_within(means_of, ratings.T)
 
 
 def zeros_for_gaps(ratings: np.ndarray) -> tuple[float, float, float]:
-    means = np.nan_to_num(ratings).mean(axis=1)
-    return float(means.mean()), *bootstrap(ratio, counted(means))
+    filled = np.nan_to_num(ratings)
+    return float(filled.mean()), *bootstrap_within(means_of, filled)
 
 
 def medians(ratings: np.ndarray) -> tuple[float, float, float]:
-    values = np.array([statistics.median(row[~np.isnan(row)]) for row in ratings if not np.isnan(row).all()])
-    return float(values.mean()), *bootstrap(ratio, counted(values))
+    values = np.array([statistics.median(row[~np.isnan(row)]) for row in judged(ratings)])
+    return float(values.mean()), *bootstrap_within(means_of, values[:, None])
+
+
+def answers_alone(ratings: np.ndarray) -> tuple[float, float, float]:
+    rows = np.stack([np.nanmean(judged(ratings), axis=1), np.ones(len(judged(ratings)))], axis=1)
+    return float(rows[:, 0].mean()), *bootstrap(lambda sums: sums[..., 0] / sums[..., 1], rows)
+
+
+def raters_alone(ratings: np.ndarray) -> tuple[float, float, float]:
+    draw, rows = np.random.default_rng(0).integers, [row[~np.isnan(row)] for row in judged(ratings)]
+    drawn = [np.mean([row[draw(len(row), size=len(row))].mean() for row in rows]) for _ in range(500)]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(np.mean([row.mean() for row in rows])), float(low), float(high)
+
+
+def gaps_drawn_too(ratings: np.ndarray) -> tuple[float, float, float]:
+    """A gap becomes the answer's mean, and can be drawn."""
+    table = judged(ratings)
+    of_item = np.nanmean(table, axis=1, keepdims=True)
+    return float(of_item.mean()), *bootstrap_within(means_of, np.where(np.isnan(table), of_item, table))
 
 
 def normal_interval(ratings: np.ndarray) -> tuple[float, float, float]:
-    means = np.nanmean(ratings[~np.isnan(ratings).all(axis=1)], axis=1)
+    means = np.nanmean(judged(ratings), axis=1)
     half = Z * means.std(ddof=1) / math.sqrt(len(means))
     return float(means.mean()), float(means.mean() - half), float(means.mean() + half)
 
 
 def normal_interval_by_n(ratings: np.ndarray) -> tuple[float, float, float]:
-    means = np.nanmean(ratings[~np.isnan(ratings).all(axis=1)], axis=1)
+    means = np.nanmean(judged(ratings), axis=1)
     half = Z * means.std() / math.sqrt(len(means))
     return float(means.mean()), float(means.mean() - half), float(means.mean() + half)
 
 
 def quantiles_of_the_answers(ratings: np.ndarray) -> tuple[float, float, float]:
-    means = np.nanmean(ratings[~np.isnan(ratings).all(axis=1)], axis=1)
+    means = np.nanmean(judged(ratings), axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(means.mean()), float(low), float(high)
 
 
 def lowest_and_highest(ratings: np.ndarray) -> tuple[float, float, float]:
-    means = np.nanmean(ratings[~np.isnan(ratings).all(axis=1)], axis=1)
+    means = np.nanmean(judged(ratings), axis=1)
     return float(means.mean()), float(means.min()), float(means.max())
 
 
 def complete_answers_only(ratings: np.ndarray) -> tuple[float, float, float]:
-    means = ratings[~np.isnan(ratings).any(axis=1)].mean(axis=1)
-    return float(means.mean()), *bootstrap(ratio, counted(means))
+    table = ratings[~np.isnan(ratings).any(axis=1)]
+    return float(table.mean()), *bootstrap_within(means_of, table)
 
 
 def another_seed(ratings: np.ndarray) -> tuple[float, float, float]:
-    means = np.nanmean(ratings[~np.isnan(ratings).all(axis=1)], axis=1)
-    draws = np.random.default_rng(1).integers(len(means), size=(500, len(means)))
-    low, high = np.quantile(means[draws].mean(axis=1), [0.05, 0.95])
-    return float(means.mean()), float(low), float(high)
+    return float(means_of(judged(ratings))), *bootstrap_within(means_of, judged(ratings), seed=1)
 
 
 RATING = [
-    plain_mean, nanmean_of_everything, totals_of_everything, mean_of_raters, zeros_for_gaps, medians, normal_interval,
-    normal_interval_by_n, quantiles_of_the_answers, lowest_and_highest, complete_answers_only, another_seed,
+    plain_mean, nanmean_of_everything, totals_of_everything, mean_of_raters, zeros_for_gaps, medians, answers_alone,
+    raters_alone, gaps_drawn_too, normal_interval, normal_interval_by_n, quantiles_of_the_answers, lowest_and_highest,
+    complete_answers_only, another_seed,
 ]  # fmt: skip
 
 # --- paired_difference ---
