@@ -71,7 +71,7 @@ class Key:
             Item(**item | {"sides": tuple(Side(**side) for side in item["sides"])}) for item in values["items"]
         )
         parts = {field.name: values[field.name] for field in fields(cls)}
-        return cls(**parts | {"models": tuple(values["models"]), "items": tuple(Item(**item) for item in items)})
+        return cls(**parts | {"models": tuple(values["models"]), "items": items})
 
 
 def draw_sides(answers: Sequence[str], draw: random.Random) -> tuple[Side, ...]:
