@@ -1,2 +1,0 @@
-def page_html(key):
-    return "x"
