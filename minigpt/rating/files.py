@@ -63,6 +63,8 @@ def read_raters(paths: Sequence[Path], key: Key) -> list[Rater]:
     """UserError for a file that is not a rater's, or of another page, and for two files of one rater."""
     raters, files, names = [], {}, {}
     for path in paths:
+        if path in files.values():
+            raise UserError(f"{path} is given twice.")
         values = read_object(path, "it may be cut off; ask for the file once more")
         if values.get("format") == KEY_FORMAT:
             raise UserError(f"{path} is a key; after the first come the files that raters have sent.")

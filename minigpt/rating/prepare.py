@@ -5,7 +5,8 @@ import random
 import secrets
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -105,21 +106,16 @@ def prepare(options: PrepareOptions) -> None:
     draw = random.Random(seed)
     draw.shuffle(rows)
     models = [Reference() if name == REFERENCE else Model(name, options) for name in options.models]
-    fitting = [row for row in rows if all(model.fits(row) for model in models)]
-    items, equal = collect(models, fitting, options.rows, draw)
-    if not items:
-        why = "None of them fits into the context." if not fitting else f"All of the {equal:,} answers are the same."
-        raise UserError(f"There is nothing to rate: the data has {len(rows):,} conversations. {why}")
-    key = Key(options.models, tuple(items), equal, seed, options.temperature, options.language)
+    found = collect(models, rows, options.rows, draw)
+    not_shown = {"with the same answer twice": found.equal, "too long for a model's context": found.too_long}
+    why = ", ".join(f"{count:,} {what}" for what, count in not_shown.items() if count)
+    if not found.items:
+        raise UserError(f"There is nothing to rate in {len(rows):,} conversations: {why}.")
+    key = Key(options.models, tuple(found.items), found.equal, seed, options.temperature, options.language)
     write_text(key_path, json.dumps(key.as_json(), indent=1) + "\n")  # in ASCII, so that any text is kept
     write_text(options.out, page_html(key))
-    left_out = {
-        "conversations had the same answer twice and are not shown": equal,
-        "have prompts that are too long for a model's context": len(rows) - len(fitting),
-    }
-    said = "".join(f"; {count:,} {what}" for what, count in left_out.items() if count)
-    few = f", all that there are (--rows asked for {options.rows:,})" * (len(items) < options.rows)
-    say(f"{options.out}: {len(items):,} items{few}{said}.")
+    few = f", all that there are (--rows asked for {options.rows:,})" * (len(key.items) < options.rows)
+    say(f"{options.out}: items: {len(key.items):,}{few}.{f' Conversations not shown: {why}.' * bool(why)}")
     say(f"{key_path}: the key, which says whose answer each is. Keep it to yourself.")
     say(f"Send {options.out} to the raters. When their files are back:")
     print(f"  python -m minigpt.rate summarize {shlex.quote(str(key_path))} ratings-*.json")
@@ -146,26 +142,38 @@ def read_prompts(names: Sequence[str]) -> list[Conversation]:
     return as_conversations(read_either(names))
 
 
+@dataclass
+class Found:
+    """The items of a page, and how many conversations were passed over on the way."""
+
+    items: list[Item] = field(default_factory=list)
+    equal: int = 0
+    too_long: int = 0
+
+
 def collect(
     models: Sequence[Model | Reference], rows: Sequence[Conversation], count: int, draw: random.Random
-) -> tuple[list[Item], int]:
-    """Items of the first rows, in their order, on which the models' answers differ; and how many rows were passed over
-    because they do not."""
-    items: list[Item] = []
-    asked = 0
+) -> Found:
+    """Items of the first rows, in their order, on which the models' answers differ."""
+    found, left = Found(), iter(rows)
     with tqdm(desc="answering", unit="answer", total=0, leave=False) as bar:
-        while len(items) < count and asked < len(rows):
-            part = rows[asked : asked + max(LEAST_AT_ONCE, count - len(items))]
-            bar.total += len(part) * len(models)
-            found = [model.answers(part, draw.getrandbits(63), bar.update) for model in models]
-            for row, answers in zip(part, zip(*found, strict=True), strict=True):
-                if len(items) == count:
+        while (missing := count - len(found.items)) and (part := list(islice(left, max(LEAST_AT_ONCE, missing)))):
+            fitting = [row for row in part if all(model.fits(row) for model in models)]
+            bar.total += len(fitting) * len(models)
+            answers = [model.answers(fitting, draw.getrandbits(63), bar.update) for model in models]
+            of_row = dict(zip(map(id, fitting), zip(*answers, strict=True), strict=True))
+            for row in part:
+                if len(found.items) == count:
                     break
-                asked += 1
-                if len(set(answers)) == len(answers):
+                said = of_row.get(id(row))
+                if said is None:
+                    found.too_long += 1
+                elif len(set(said)) < len(said):
+                    found.equal += 1
+                else:
                     messages = [{"role": m["role"], "content": m["content"]} for m in row.asked]
-                    items.append(Item(draw_name(draw), messages, draw_sides(answers, draw), row.source, row.kind))
-    return items, asked - len(items)
+                    found.items.append(Item(draw_name(draw), messages, draw_sides(said, draw), row.source, row.kind))
+    return found
 
 
 def write_text(path: Path, text: str) -> None:

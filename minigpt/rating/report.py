@@ -35,7 +35,7 @@ def heading(summary: Summary) -> str:
     text = f"# Ratings of {name}\n\n{many} judged {each} of {len(key.items)} items."
     if key.equal:
         text += f" On {key.equal} more conversations both answers were the same; nobody was asked about these."
-    return text + " Intervals in parentheses cover 95 %."
+    return text + " In parentheses are 95% intervals."
 
 
 def preferences(summary: Summary) -> str:

@@ -1,0 +1,83 @@
+"""The report and the picture say what the figures are, whatever the texts say."""
+
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+
+from minigpt.rating.files import Judgment, Rater
+from minigpt.rating.key import BOTH_BAD, CRITERIA, EQUAL, REFERENCE, Key
+from minigpt.rating.picture import draw_ratings
+from minigpt.rating.report import report, table
+from minigpt.rating.summary import Summary
+from tests.rating.raters import key_of
+
+STRANGE = "`code` | pipe\n# no heading\x1b[31m\u202e <script>"
+
+
+def summary(key: Key, *votes: int | str | None, rating: int = 4, remark: str = "") -> Summary:
+    """A rater for each vote, who says the same of every item."""
+    rated = {(model, criterion): rating - model for model in range(len(key.models)) for criterion in CRITERIA}
+    return Summary(
+        key,
+        [Rater(f"{j}", {item.id: Judgment(vote, rated, remark) for item in key.items}) for j, vote in enumerate(votes)],
+    )
+
+
+TWO = key_of([("yes", STRANGE), ("two", "three")], equal=3)
+
+
+def test_the_report_says_how_many_judged_what_they_prefer_and_how_sure_that_is():
+    said = report(summary(TWO, 0, 0, EQUAL))
+    assert "# Ratings of `runs/a` and `runs/b`\n" in said
+    assert "3 raters, each of whom judged 2 of 2 items. On 3 more conversations both answers were the same" in said
+    assert "The score of `runs/a`, its share with half of the votes for neither, is 83.3% (" in said
+    assert "`runs/a` has 2, `runs/b` 0, and 0 are undecided: the sign test's p is 0.5." in said
+    assert "4.00 (4.00 to 4.00) | 3.00 (3.00 to 3.00) | +1.00 (+1.00 to +1.00) | 2 " in said
+    assert "(2 of 3 votes; accuracy 4 4 4; naturalness 4 4 4; reasoning 4 4 4): `yes`" in said
+
+
+def test_no_text_of_a_model_or_a_rater_is_markup_or_reaches_the_terminal_as_a_control_character():
+    said = report(summary(TWO, 0, 1, remark=STRANGE))
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+    assert "\n# no heading" not in said
+    assert said.count("`` `code` | pipe\\n# no heading\\x1b[31m\\u202e <script> ``") == 1 + 4
+    assert "## Remarks" in said
+
+
+def test_one_rater_leaves_agreement_unknown_and_says_so():
+    said = report(summary(TWO, 0))
+    assert "One rater, who judged 2 of 2 items." in said
+    assert "That cannot be known from one rater." in said
+    assert "alpha" not in said
+
+
+def test_no_vote_and_no_difference_are_said_in_words():
+    assert "Nobody chose." in report(summary(TWO, None))
+    assert "There is no lead of either." in report(summary(TWO, EQUAL, BOTH_BAD))
+
+
+def test_one_model_is_rated_without_a_choice():
+    said = report(summary(key_of([("yes",), ("no",)], models=(REFERENCE,)), None, None))
+    assert said.startswith("# Ratings of the reference\n")
+    assert "Which answer" not in said
+    assert "| accuracy    | 4.00 (4.00 to 4.00) |" in said
+
+
+def test_a_table_of_markdown_has_columns_and_escapes_its_own_sign():
+    assert table([["a", "b|c"], ["longer", "d"]]) == "| a      | b\\|c |\n| ------ | ---- |\n| longer | d    |"
+
+
+@pytest.mark.parametrize("models", [("runs/a", "runs/b"), ("runs/$a_1$ " + 60 * "long",)], ids=len)
+def test_the_picture_is_drawn_of_two_models_and_of_one(tmp_path: Path, models: tuple[str, ...]):
+    key = key_of([("yes", "no")[: len(models)]] * 3, models=models)
+    draw_ratings(summary(key, *([0, EQUAL] if len(models) == 2 else [None, None])), tmp_path / "ratings.png")
+    height, width, _ = matplotlib.image.imread(tmp_path / "ratings.png").shape
+    assert width > height > 400
+
+
+def test_the_picture_leaves_out_what_nobody_rated(tmp_path: Path):
+    rater = Rater("0", {item.id: Judgment(None, {(0, "accuracy"): 5}) for item in TWO.items})
+    draw_ratings(Summary(TWO, [rater]), tmp_path / "ratings.svg")
+    assert "<svg" in (tmp_path / "ratings.svg").read_text()
