@@ -1,6 +1,5 @@
 """Every number on a command line has a range, and one outside of it is a sentence that names option and range."""
 
-import importlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -12,30 +11,27 @@ from hypothesis import strategies as st
 from minigpt import command
 from minigpt.errors import UserError
 from minigpt.ranges import BelowOne, Count, Range, Temperature, Text, check_used, check_values
+from tests.every_command import EVERY
 
-COMMANDS = ("train", "prefer", "generate", "chat", "evaluate", "view", "plot", "bench", "download", "export")
 NEEDED = {
     "export": ["--model=x", "--out=y"],
     "generate": ["--model=x"],
     "chat": ["--model=x"],
     "plot": ["x"],
     "download": ["gpt2"],
+    "rate prepare": ["--models=x"],
+    "rate summarize": ["x", "y"],
 }
-OPTIONS = [
-    (name, field.name)
-    for name in COMMANDS
-    for field in fields(importlib.import_module(f"minigpt.{name}").Options)
-]  # fmt: skip
+OPTIONS = [(name, field.name) for name, options in EVERY.items() for field in fields(options)]
 
 
 def of(name: str, *arguments: str) -> object:
     """The parsed options of a command."""
-    options = importlib.import_module(f"minigpt.{name}").Options
-    return command.parse(options, name, [*arguments, *NEEDED.get(name, [])])
+    return command.parse(EVERY[name], name, [*arguments, *NEEDED.get(name, [])])
 
 
 def hint(name: str, option: str) -> object:
-    return get_type_hints(importlib.import_module(f"minigpt.{name}").Options, include_extras=True)[option]
+    return get_type_hints(EVERY[name], include_extras=True)[option]
 
 
 def is_number(hint: object) -> bool:
@@ -57,7 +53,7 @@ def test_every_number_of_every_command_has_a_range_and_one_outside_is_a_sentence
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_defaults_are_within_their_ranges(name: str) -> None:
     of(name)
 

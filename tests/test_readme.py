@@ -1,7 +1,6 @@
 """What the README shows is so."""
 
 import hashlib
-import importlib
 import json
 import re
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 import minigpt
 from minigpt import GPT, GPTConfig, command
 from minigpt.pretrained.official import VOCABULARY
+from tests.every_command import EVERY
 from tests.hub import Hub
 
 ROOT = Path(__file__).parents[1]
@@ -31,8 +31,10 @@ def test_its_python_runs_and_the_prompt_begins_the_training_ids():
 @pytest.mark.parametrize("line", re.findall(r"python -m minigpt\.(\w+ .*?)(?:`|\s+[#<]|\n)", README))
 def test_every_command_it_names_takes_the_options_it_shows(line):
     name, *args = re.findall(r'"[^"]*"|\S+', line)
+    if name == "rate":
+        name += f" {args.pop(0)}"
     if "--help" not in args:
-        command.parse(importlib.import_module(f"minigpt.{name}").Options, name, args)
+        command.parse(EVERY[name], name, args)
 
 
 def test_every_file_it_links_to_is_there():
@@ -52,6 +54,7 @@ def test_the_public_names_it_lists_are_those_of_the_package():
     assert set(re.findall(r"`(\w+)`", table)) == set(minigpt.__all__)
 
 
+SUMMARIZE = "python -m minigpt.rate summarize"
 SMALL = dict(n_embd=32, n_head=2, n_layer=2)  # in the place of the official size's
 # `python` for the README's commands: as it is, but for the official size, the SHA-256 of its tensors, fewer steps,
 # and fewer rows to answer.
@@ -77,6 +80,8 @@ if module.endswith("train") and not {{"--resume", "--repeat", "plain.jsonl", "tr
     arguments += ["--accuracy-rows", "4"]
 if module.endswith("evaluate"):
     arguments += ["--limit", "4"]
+if module.endswith("rate") and "prepare" in arguments:  # so that models of a few steps do not say the same
+    arguments += ["--temperature", "2", "--max-new-tokens", "8"]
 sys.argv = [module, *arguments]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
@@ -117,7 +122,8 @@ def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2
         there = hub.environment(tmp_path)
         there |= {"PATH": f"{python.parent}:{there['PATH']}", "PYTHON_EXEC": str(python)}  # torchrun's own name of it
         there["CUDA_VISIBLE_DEVICES"] = ""  # two processes need two GPUs, or none
-        script = "set -euo pipefail\n" + commands()
+        rate = f"PYTHONPATH={ROOT} {sys.executable} -m tests.rating.raters rating.key.json"
+        script = "set -euo pipefail\n" + commands().replace(SUMMARIZE, f"{rate}\n{SUMMARIZE}")
         done = subprocess.run(
             ["bash", "-c", script], cwd=tmp_path, env=there, input="Hi\n", capture_output=True, text=True, timeout=600
         )
@@ -129,6 +135,15 @@ def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2
     shared = ("two", "parts", "recomputed", "adapted")
     for name in (*trained, *learned, *shared):
         assert (tmp_path / "runs" / name / "model" / "model.safetensors").exists(), name
-    for name in ("lengths.png", "both.png", "frontier.png", "figures.json", "contrast.json"):
+    for name in (
+        "lengths.png",
+        "both.png",
+        "frontier.png",
+        "figures.json",
+        "contrast.json",
+        "rating.html",
+        "report.md",
+        "votes.jsonl",
+    ):
         assert (tmp_path / name).stat().st_size > 0, name
     assert len((tmp_path / "answers.txt").read_text("utf-8").split("\n")) == 3  # two lines, each ended

@@ -7,15 +7,15 @@ from itertools import pairwise
 import pytest
 
 from minigpt import command
-from minigpt.__main__ import COMMANDS
 from minigpt.cli.arguments import options_of
+from tests.every_command import EVERY
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_text_is_filled_to_the_width_and_no_default_says_nothing(name, columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(columns))
-    options = importlib.import_module(f"minigpt.{name}").Options
+    options = EVERY[name]
     with pytest.raises(SystemExit) as stop:
         command.parse(options, f"python -m minigpt.{name}", ["--help"])
     assert stop.value.code == 0

@@ -4,10 +4,10 @@ import importlib
 
 import pytest
 
-from minigpt.__main__ import COMMANDS
 from minigpt.cli.arguments import options_of
 from minigpt.cli.names import SYNONYMS, american, suggestion
 from minigpt.run.options import Options
+from tests.every_command import EVERY
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +57,13 @@ def test_the_same_word_finds_what_each_command_has():
 
 
 def test_every_name_in_the_table_is_an_option_of_some_command_and_never_its_own_synonym():
-    known = {
-        option.flag.removeprefix("--")
-        for name in COMMANDS
-        for option in options_of(importlib.import_module(f"minigpt.{name}").Options).values()
-    }
+    known = {option.flag.removeprefix("--") for options in EVERY.values() for option in options_of(options).values()}
     assert SYNONYMS.keys() <= known
     assert not [ours for ours, others in SYNONYMS.items() if ours in others.split()]
 
 
 def test_no_option_is_spelled_in_british():
     """Or its American spelling would not be found."""
-    for name in COMMANDS:
-        for field in options_of(importlib.import_module(f"minigpt.{name}").Options):
+    for options in EVERY.values():
+        for field in options_of(options):
             assert american(field.replace("_", "-")) == field.replace("_", "-")
