@@ -1,6 +1,7 @@
 """Lesson 14's sums come out on paper: from two decimals, each stage as the lesson shows it."""
 
 import math
+from itertools import combinations, product
 
 from minigpt.measure.interval import wilson
 
@@ -26,6 +27,23 @@ def test_three_of_four_by_the_quadratic_equation() -> None:
     ends = [round((b + sign * root) / round(2 * a, 2), 2) for sign in (-1, 1)]
     assert (root, ends) == (1.29, [0.30, 0.96])
     assert all(abs(on_paper - exact) < 0.01 for on_paper, exact in zip(ends, wilson(3, 4), strict=True))
+
+
+def test_the_ratings_draws_by_hand() -> None:
+    """Four answers with the means 4, 2, 5 and 2, drawn without their raters: shares of the 256 ways."""
+    ways = [sum(four) / 4 for four in product([4, 2, 5, 2], repeat=4)]
+    assert (len(ways), round(sum(ways) / 256, 2)) == (256, 3.25)
+    assert (ways.count(2.0), round(16 / 256, 2)) == (16, 0.06)
+    assert (sum(mean > 4.5 for mean in ways), round(5 / 256, 2)) == (1 + 4, 0.02)
+    assert round((14 / 3 + 14 / 3 + 5 + 4) / 4, 2) == 4.58
+
+
+def test_seven_of_eight_votes_and_their_agreement() -> None:
+    assert round(2 * (8 + 1) / 2**8, 2) == 0.07
+    votes = [[1, 1, 1]] * 5 + [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
+    within = [a != b for item in votes for a, b in combinations(item, 2)]
+    among = [a != b for a, b in combinations([vote for item in votes for vote in item], 2)]
+    assert (sum(within), len(within), sum(among), len(among)) == (4, 24, 19 * 5, 276)
 
 
 def test_the_puzzle_takes_35_wrong_answers() -> None:
