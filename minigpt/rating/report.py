@@ -72,7 +72,13 @@ def criteria(summary: Summary) -> str:
             gap, needed = summary.differences[name]
             row += [number(gap, "+"), f"{needed:,}" if needed else NONE]
         rows.append(row)
-    return f"## Ratings from {WORST} to {BEST}\n\n{table(rows)}"
+    text = f"## Ratings from {WORST} to {BEST}\n\n{table(rows)}"
+    if len(summary.raters) > 1:
+        text += (
+            "\n\nWhere the same few people rate everything, and some are severe throughout, a model's own interval is "
+        )
+        text += "too narrow." if len(models) == 1 else "too narrow; in the difference that cancels."
+    return text
 
 
 def how_far_they_agree(summary: Summary) -> str:
