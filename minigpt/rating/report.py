@@ -74,10 +74,9 @@ def criteria(summary: Summary) -> str:
         rows.append(row)
     text = f"## Ratings from {WORST} to {BEST}\n\n{table(rows)}"
     if len(summary.raters) > 1:
-        text += (
-            "\n\nWhere the same few people rate everything, and some are severe throughout, a model's own interval is "
-        )
-        text += "too narrow." if len(models) == 1 else "too narrow; in the difference that cancels."
+        cancels = "; in the difference that cancels" * (len(models) == 2)
+        text += "\n\nWhere the same few people rate everything, and some are severe throughout, a model's own interval "
+        text += f"is too narrow{cancels}."
     return text
 
 

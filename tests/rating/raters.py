@@ -6,10 +6,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from minigpt import read_conversations
 from minigpt.rating.files import read_key
 from minigpt.rating.key import CRITERIA, RATINGS_FORMAT, Item, Key, draw_sides
-from minigpt.text.records import BUILTIN
 
 Said = tuple[int | str | None, Mapping[tuple[int, str], int | str | None]]
 
@@ -73,11 +71,10 @@ def follows(wanted: Mapping[str, str], noise: float, seed: int) -> Callable[[Ite
 
 
 def main() -> None:
-    """`python -m tests.rating.raters KEY`: three made-up raters of a page, who err in one of ten cases. They follow the
-    reference answers of the built-in conversations; of others they prefer the first model's."""
+    """`python -m tests.rating.raters KEY`: three made-up raters of a page who prefer the first model's answers, and err
+    in one of ten cases."""
     key = read_key(Path(sys.argv[1]))
-    answers = {row.source: row.answer for row in read_conversations([BUILTIN / "test.jsonl"])}
-    wanted = {item.id: answers.get(item.source, item.answers[0]) for item in key.items}
+    wanted = {item.id: item.answers[0] for item in key.items}
     for i, name in enumerate(("Anna", "Bao", "Chi")):
         write_ratings(Path(), saved(key, name, follows(wanted, 0.1, seed=i)))
 
