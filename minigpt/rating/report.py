@@ -34,7 +34,7 @@ def heading(summary: Summary) -> str:
     many = f"{len(judged)} raters, each of whom" if len(judged) > 1 else "One rater, who"
     text = f"# Ratings of {name}\n\n{many} judged {each} of {len(key.items)} items."
     if key.equal:
-        text += f" On {key.equal} more conversations both answers were the same; nobody was asked about these."
+        text += f" Conversations that nobody was shown, as both answers are the same: {key.equal}."
     return text + " In parentheses are 95% intervals."
 
 
