@@ -1,6 +1,7 @@
 """`python -m minigpt.rate`: from two models to a page, from raters' files to figures and pairs."""
 
 import json
+import random
 import re
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from lessons.trained import MODEL
 from minigpt import GPT, read_conversations
 from minigpt.rating.files import read_key
 from minigpt.rating.key import Key
+from minigpt.rating.prepare import Reference, collect
 from minigpt.text.pairs import read_pairs
 from minigpt.text.records import BUILTIN
 from minigpt.text.template import save_template, template_of
@@ -134,6 +136,19 @@ def test_equal_answers_are_counted_and_not_shown_and_few_that_differ_are_said(cl
     assert len(key.items) + key.equal == len(ROWS)
     assert f"items: {len(key.items)}, all that there are (--rows asked for 1,000)." in few.out
     assert f"Conversations not shown: {key.equal} with the same answer twice." in few.out
+
+
+def test_answers_that_differ_in_spaces_around_them_alone_are_the_same_to_a_rater():
+    class Says(Reference):
+        def __init__(self, *said: str) -> None:
+            self.said = said
+
+        def answers(self, rows: list, seed: int, progress: object) -> list[str]:
+            return [*self.said]
+
+    found = collect([Says("a", "b", "c c"), Says(" a\n", "b", "c  c")], ROWS[:3], 3, random.Random(0))
+    assert (len(found.items), found.equal) == (1, 2)
+    assert found.items[0].answers == ["c c", "c  c"]
 
 
 def test_prompts_longer_than_the_context_are_left_out_and_counted(cli, tmp_path, run):

@@ -30,7 +30,8 @@ TWO = key_of([("yes", STRANGE), ("two", "three")], equal=3)
 def test_the_report_says_how_many_judged_what_they_prefer_and_how_sure_that_is():
     said = report(summary(TWO, 0, 0, EQUAL))
     assert "# Ratings of `runs/a` and `runs/b`\n" in said
-    assert "3 raters, each of whom judged 2 of 2 items. Conversations that nobody was shown, as both answers are the same: 3." in said
+    assert "3 raters, each of whom judged 2 of 2 items. " in said
+    assert "Conversations that nobody was shown, as both answers are the same: 3." in said
     assert "The score of `runs/a`, its share with half of the votes for neither, is 83.3% (" in said
     assert "`runs/a` has 2, `runs/b` 0, and 0 are undecided: the sign test's p is 0.5." in said
     assert "4.00 (4.00 to 4.00) | 3.00 (3.00 to 3.00) | +1.00 (+1.00 to +1.00) | 2 " in said
