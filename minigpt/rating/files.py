@@ -96,8 +96,8 @@ def text_in(values: dict, name: str, kind: type = str) -> dict | str:
 def read_items(values: dict, key: Key) -> dict[str, Judgment]:
     """The judgments of one rater; Malformed for an item or an answer that the page does not have."""
     items = {item.id: item for item in key.items}
-    if unknown := next((name for name in values if name not in items), None):
-        raise Malformed(f"the page has no item {unknown!r}.")
+    if unknown := [name for name in values if name not in items]:
+        raise Malformed(f"the page has no item {unknown[0]!r}.")
     found = {}
     for name in values:
         entry, sides = text_in(values, name, dict), {side.id: side.model for side in items[name].sides}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigpt.measure.interval import wilson
-from minigpt.measure.ratings import mean_rating, sign_test
+from minigpt.measure.ratings import agreement, items_needed, mean_rating, sign_test
 from minigpt.rating.files import Judgment, Rater
 from minigpt.rating.key import BOTH_BAD, CANNOT_JUDGE, CRITERIA, EQUAL, Key
 from minigpt.rating.pairs import preference_rows
@@ -107,6 +107,37 @@ def test_ratings_are_those_of_the_model_whatever_side_it_was_on():
     assert found.differences["reasoning"] == (None, None)
     left, of = found.on_the_left
     assert (left, of) == (2 * sum(item.sides[0].model == 0 for item in key.items), 24)
+
+
+def test_how_many_items_a_lead_needs_and_how_often_the_left_one_was_chosen():
+    found = voted([0, 0, 0, 1, EQUAL, CANNOT_JUDGE], [0, 1, 0, 1, BOTH_BAD, None])
+    leads = [0.5, 0.0, 0.5, -0.5, 0.0]  # half of +1 for the first model, -1 for the second, on the items with a vote
+    assert found.needed == items_needed(np.array(leads))
+    votes = [(item.sides[0].model, vote) for i, item in enumerate(found.key.items) for vote in VOTED[i]]
+    assert found.on_the_left == (sum(left == vote for left, vote in votes), 8)
+    assert voted([EQUAL, BOTH_BAD]).needed is None
+
+
+VOTED = ((0, 0), (0, 1), (0, 0), (1, 1), (), ())
+
+
+def test_agreement_of_ratings_counts_how_far_they_are_apart():
+    key = key_of([(f"a{i}", f"b{i}") for i in range(4)])
+    tables = {1: ([1, 2, 5, 4], [2, 1, 4, 5]), 0: ([3, 3, 1, 5], [3, 4, 2, 5])}
+    raters = [
+        Rater(
+            f"rater {j}",
+            {
+                item.id: Judgment(None, {(model, "reasoning"): tables[model][j][i] for model in tables})
+                for i, item in enumerate(key.items)
+            },
+        )
+        for j in range(2)
+    ]
+    every = np.array([[*tables[0][0], *tables[1][0]], [*tables[0][1], *tables[1][1]]], dtype=float).T
+    found = Summary(key, raters).agreement["reasoning"]
+    assert found == agreement(every, "ordinal")
+    assert found > agreement(every, "nominal") + 0.3
 
 
 def test_agreement_is_of_all_answers_and_unknown_from_one_rater():
