@@ -14,8 +14,8 @@ const STORED_AS = `minigpt ratings ${page}`;
 
 // ---- What the rater has said so far
 
-let state = readState(stored()) ?? newState();
-let stateAsStored = stored(); // as this window last read or wrote it
+let state;
+let stateAsStored; // its text as this window last read or wrote it
 
 function newState() {
   const id = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -49,7 +49,7 @@ function readState(text) {
   const stringOr = (value, otherwise) => (typeof value === "string" ? value : otherwise);
   const read = newState();
   read.rater = { id: found.rater.id, name: stringOr(found.rater.name, "") };
-  read.at = items[found.at] ? Number(found.at) : 0;
+  read.at = Number.isInteger(found.at) && items[found.at] ? found.at : 0;
   read.unsaved = found.unsaved === true;
   for (const item of items) {
     const said = found.items?.[item.id];
@@ -86,7 +86,7 @@ function takeOverFromOtherWindow() {
 }
 
 // Every change of the state goes through here.
-function update(change) {
+function keep(change) {
   takeOverFromOtherWindow();
   change();
   const text = JSON.stringify(state);
@@ -97,6 +97,10 @@ function update(change) {
   } catch {
     byId("notice").hidden = false;
   }
+}
+
+function update(change) {
+  keep(change);
   fill();
 }
 
@@ -180,7 +184,7 @@ function ratingGroup(answer, place, criterion) {
   return element(
     "fieldset",
     { "data-side": answer.id, "data-criterion": criterion },
-    element("legend", {}, words[criterion], element("span", { class: "only-heard" }, ", ", ...answerName(place))),
+    element("legend", {}, words[criterion], element("span", { class: "only-heard" }, ...answerName(place))),
     element(
       "div",
       { class: "scale" },
@@ -209,7 +213,7 @@ function choiceOf(item) {
 // ---- Showing it
 
 function show(at) {
-  update(() => (state.at = at));
+  keep(() => (state.at = at));
   const item = currentItem();
   document.body.classList.toggle("one-answer", item.answers.length === 1);
   byId("heading").textContent = fillIn(words.heading, { n: at + 1, all: items.length });
@@ -355,7 +359,7 @@ function save() {
 
 function startOver() {
   if (!confirm(state.unsaved ? words.start_over_unsaved : words.start_over)) return;
-  update(() => (state = newState()));
+  keep(() => (state = newState()));
   go(0);
 }
 
@@ -384,5 +388,7 @@ addEventListener("beforeunload", (event) => {
   event.returnValue = true; // for older browsers
 });
 
+stateAsStored = stored();
+state = readState(stateAsStored) ?? newState();
 byId("page").hidden = false;
 show(state.at);
