@@ -139,20 +139,24 @@ const EMOJI = String.raw`\p{ExtPict}\uFE0F?\p{EMod}?(?:\u200D\p{ExtPict}\uFE0F?\
 const HIDDEN = String.raw`(?![\n\t\uFE00-\uFE0F])([\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}])\1*`;
 const HIDDEN_OR_EMOJI = new RegExp(`${EMOJI}|${HIDDEN}`, "gu");
 
-// A text's nodes: exactly its characters. The style writes the code of a hidden one before it, and isolates it.
+const MOST_CODES = 500; // in one text: each takes the browser longer than a thousand letters
+
+// A text's nodes: exactly its characters. The style writes the code of a hidden one before it, and isolates it. What
+// follows after too many of them is isolated as a whole.
 function textNodes(text) {
   const nodes = document.createDocumentFragment();
+  const found = [...text.matchAll(HIDDEN_OR_EMOJI)].filter(([, hidden]) => hidden !== undefined);
   let end = 0;
-  for (const { 0: found, 1: hidden, index } of text.matchAll(HIDDEN_OR_EMOJI)) {
-    if (hidden === undefined) continue;
-    nodes.append(text.slice(end, index));
+  for (const { 0: all, 1: hidden, index } of found.slice(0, MOST_CODES)) {
     const code = `U+${hidden.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-    const times = found.length / hidden.length;
+    const times = all.length / hidden.length;
     const label = times > 1 ? `${code} × ${times}` : code;
-    nodes.append(element("span", { class: "hidden", "data-code": label }, found));
-    end = index + found.length;
+    nodes.append(text.slice(end, index), element("span", { class: "hidden", "data-code": label }, all));
+    end = index + all.length;
   }
-  nodes.append(text.slice(end));
+  const rest = text.slice(end);
+  const label = fillIn(words.more_hidden, { n: found.length - MOST_CODES });
+  nodes.append(found.length > MOST_CODES ? element("span", { class: "rest", "data-code": label }, rest) : rest);
   return nodes;
 }
 
