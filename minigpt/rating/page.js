@@ -170,7 +170,8 @@ function textBox(text, headingId) {
 
 function messageOf({ role, content }, place) {
   const heading = element("h4", { id: `message-${place}` }, words[`role_${role}`] ?? role);
-  return element("div", { class: role === "user" ? "message user" : "message" }, heading, ...textBox(content, heading.id));
+  const look = role === "user" ? "message user" : "message";
+  return element("div", { class: look }, heading, ...textBox(content, heading.id));
 }
 
 function radio(name, value, label, attributes = {}) {
