@@ -28,7 +28,11 @@ def chromium() -> Iterator:
         pytest.skip(f"none of {', '.join(NAMES)} is installed")
     as_root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium refuses its sandbox to root
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"] if as_root else [])
+        browser = driver.chromium.launch(
+            executable_path=executable,
+            args=["--no-sandbox"] if as_root else [],
+            env={**os.environ, "LC_ALL": "C.UTF-8"},  # it names files in the system's encoding
+        )
         yield browser
         browser.close()
 
