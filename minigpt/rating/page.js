@@ -14,8 +14,8 @@ const STORED_AS = `minigpt ratings ${page}`;
 
 // ---- What the rater has said so far
 
-let state = readState(stored()) ?? newState();
-let stateAsStored = stored(); // as this window last read or wrote it
+let state;
+let stateAsStored; // its text as this window last read or wrote it
 
 function newState() {
   const id = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -49,7 +49,7 @@ function readState(text) {
   const stringOr = (value, otherwise) => (typeof value === "string" ? value : otherwise);
   const read = newState();
   read.rater = { id: found.rater.id, name: stringOr(found.rater.name, "") };
-  read.at = items[found.at] ? Number(found.at) : 0;
+  read.at = Number.isInteger(found.at) && items[found.at] ? found.at : 0;
   read.unsaved = found.unsaved === true;
   for (const item of items) {
     const said = found.items?.[item.id];
@@ -86,7 +86,7 @@ function takeOverFromOtherWindow() {
 }
 
 // Every change of the state goes through here.
-function update(change) {
+function keep(change) {
   takeOverFromOtherWindow();
   change();
   const text = JSON.stringify(state);
@@ -97,6 +97,10 @@ function update(change) {
   } catch {
     byId("notice").hidden = false;
   }
+}
+
+function update(change) {
+  keep(change);
   fill();
 }
 
@@ -135,20 +139,24 @@ const EMOJI = String.raw`\p{ExtPict}\uFE0F?\p{EMod}?(?:\u200D\p{ExtPict}\uFE0F?\
 const HIDDEN = String.raw`(?![\n\t\uFE00-\uFE0F])([\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}])\1*`;
 const HIDDEN_OR_EMOJI = new RegExp(`${EMOJI}|${HIDDEN}`, "gu");
 
-// A text's nodes: exactly its characters. The style writes the code of a hidden one before it, and isolates it.
+const MOST_CODES = 500; // in one text: each takes the browser longer than a thousand letters
+
+// A text's nodes: exactly its characters. The style writes the code of a hidden one before it, and isolates it. What
+// follows after too many of them is isolated as a whole.
 function textNodes(text) {
   const nodes = document.createDocumentFragment();
+  const found = [...text.matchAll(HIDDEN_OR_EMOJI)].filter(([, hidden]) => hidden !== undefined);
   let end = 0;
-  for (const { 0: found, 1: hidden, index } of text.matchAll(HIDDEN_OR_EMOJI)) {
-    if (hidden === undefined) continue;
-    nodes.append(text.slice(end, index));
+  for (const { 0: all, 1: hidden, index } of found.slice(0, MOST_CODES)) {
     const code = `U+${hidden.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-    const times = found.length / hidden.length;
+    const times = all.length / hidden.length;
     const label = times > 1 ? `${code} × ${times}` : code;
-    nodes.append(element("span", { class: "hidden", "data-code": label }, found));
-    end = index + found.length;
+    nodes.append(text.slice(end, index), element("span", { class: "hidden", "data-code": label }, all));
+    end = index + all.length;
   }
-  nodes.append(text.slice(end));
+  const rest = text.slice(end);
+  const label = fillIn(words.more_hidden, { n: found.length - MOST_CODES });
+  nodes.append(found.length > MOST_CODES ? element("span", { class: "rest", "data-code": label }, rest) : rest);
   return nodes;
 }
 
@@ -162,7 +170,8 @@ function textBox(text, headingId) {
 
 function messageOf({ role, content }, place) {
   const heading = element("h4", { id: `message-${place}` }, words[`role_${role}`] ?? role);
-  return element("div", { class: role === "user" ? "message user" : "message" }, heading, ...textBox(content, heading.id));
+  const look = role === "user" ? "message user" : "message";
+  return element("div", { class: look }, heading, ...textBox(content, heading.id));
 }
 
 function radio(name, value, label, attributes = {}) {
@@ -180,7 +189,7 @@ function ratingGroup(answer, place, criterion) {
   return element(
     "fieldset",
     { "data-side": answer.id, "data-criterion": criterion },
-    element("legend", {}, words[criterion], element("span", { class: "only-heard" }, ", ", ...answerName(place))),
+    element("legend", {}, words[criterion], element("span", { class: "only-heard" }, ...answerName(place))),
     element(
       "div",
       { class: "scale" },
@@ -209,7 +218,7 @@ function choiceOf(item) {
 // ---- Showing it
 
 function show(at) {
-  update(() => (state.at = at));
+  keep(() => (state.at = at));
   const item = currentItem();
   document.body.classList.toggle("one-answer", item.answers.length === 1);
   byId("heading").textContent = fillIn(words.heading, { n: at + 1, all: items.length });
@@ -355,7 +364,7 @@ function save() {
 
 function startOver() {
   if (!confirm(state.unsaved ? words.start_over_unsaved : words.start_over)) return;
-  update(() => (state = newState()));
+  keep(() => (state = newState()));
   go(0);
 }
 
@@ -384,5 +393,7 @@ addEventListener("beforeunload", (event) => {
   event.returnValue = true; // for older browsers
 });
 
+stateAsStored = stored();
+state = readState(stateAsStored) ?? newState();
 byId("page").hidden = false;
 show(state.at);

@@ -1,0 +1,51 @@
+"""Everybody can use the page: axe-core finds nothing serious in it."""
+
+from importlib.resources import files
+
+import pytest
+
+from tests.rating.conftest import NARROW, WIDE
+from tests.rating.pages import key_of
+
+FOUND = """async () => (await axe.run()).violations
+    .filter(({impact}) => impact === "serious" || impact === "critical")
+    .map(({id, nodes}) => [id, nodes.map(({html}) => html)])"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    return (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8") + ";null"
+
+
+@pytest.mark.parametrize("answers", [("4",), ("line\n" * 500, "\u202e")], ids=["one answer", "two answers"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_axe_finds_nothing_serious(visit, axe: str, language, scheme: str, answers: tuple) -> None:
+    """With everything open that may be: the instruction, each message, a chosen grade, focus in a group."""
+    refuse = "Storage.prototype.setItem = () => {throw new DOMException('full', 'QuotaExceededError')}"
+    size = NARROW if scheme == "dark" else WIDE
+    key = key_of([("What is 2 + 2?", answers)], language)
+    page = visit(key, script=refuse, color_scheme=scheme, viewport=size)
+    page.evaluate("go(1); document.querySelector('details').open = true")
+    page.get_by_role("button", name={"en": "Save", "vi": "Lưu"}[language]).click()
+    page.locator("summary").focus()
+    page.keyboard.press("5")
+    assert page.get_by_role("alert").is_visible()
+    assert page.get_by_role("status").inner_text()
+    page.evaluate(axe)
+    assert page.evaluate(FOUND) == []
+
+
+def test_axe_would_find_something(visit, axe: str) -> None:
+    page = visit(key_of())
+    page.evaluate("document.querySelector('label.name').replaceWith(byId('name'))")
+    page.evaluate(axe)
+    assert [rule for rule, _ in page.evaluate(FOUND)] == ["label-title-only", "label"]
+
+
+def test_the_page_says_in_its_language_that_it_needs_javascript(visit) -> None:
+    page = visit(key_of(language="vi"), java_script_enabled=False)
+    assert page.locator("noscript p").is_visible()
+    assert page.locator("noscript").inner_text().startswith("Trang này cần JavaScript.")
+    assert not page.get_by_role("button").first.is_visible()
