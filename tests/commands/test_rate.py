@@ -87,6 +87,8 @@ def test_the_same_seed_gives_the_same_page_and_none_is_drawn_that_nobody_knows(c
     assert Path("a.html").read_bytes() == Path("b.html").read_bytes()
     assert len({key.seed for key in keys}) == 4
     assert len({key.page for key in keys}) == 4
+    taken = [[item.source for item in key.items] for key in keys[1:]]
+    assert len({*map(tuple, taken)}) == 4, "which conversations are taken is drawn too"
 
 
 def test_answers_are_drawn_at_a_temperature_and_greedily_without(cli, coarse):

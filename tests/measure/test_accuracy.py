@@ -5,6 +5,7 @@ import pytest
 from minigpt import GPT, generate
 from minigpt.errors import UserError
 from minigpt.measure.accuracy import Accuracy, answer, exact_match, wanted
+from minigpt.sample.sampling import Sampling
 from minigpt.text.records import Conversation
 from minigpt.text.template import Documents, Message
 from minigpt.text.tokenizer import ByteTokenizer
@@ -41,6 +42,13 @@ def test_each_question_gets_its_own_greedy_answer_whatever_the_batch(model: GPT,
     found = answer(model, TEMPLATE, [asked(text) for text in QUESTIONS], 20, batch_size, progress=heard.append)
     assert found == [TEMPLATE.tokenizer.decode(ids) for ids in alone]
     assert sum(heard) == len(QUESTIONS)
+
+
+def test_drawn_answers_are_those_of_the_seed_and_every_batch_has_draws_of_its_own(model: GPT) -> None:
+    same = [asked("a")] * 6
+    drawn = [answer(model, TEMPLATE, same, 20, 2, sampling=Sampling(1.0), seed=seed) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len({*drawn[0]}) == 6, "the same prompt in three batches"
 
 
 def test_a_prompt_that_ends_with_the_assistant_is_refused(model: GPT) -> None:

@@ -1,7 +1,5 @@
 """A real browser: the system's Chromium, driven by Playwright. Tests that need it are skipped where there is none."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,9 +7,7 @@ import pytest
 
 from minigpt.rating.key import Key
 from minigpt.rating.page import page_html
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 800}
+from tests.rating.browser import NAMES, WIDE, browser, executable
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,19 +18,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if executable() is None:
         pytest.skip(f"none of {', '.join(NAMES)} is installed")
-    as_root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium refuses its sandbox to root
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=executable,
-            args=["--no-sandbox"] if as_root else [],
-            env={**os.environ, "LC_ALL": "C.UTF-8"},  # it names files in the system's encoding
-        )
-        yield browser
-        browser.close()
+    with browser() as found:
+        yield found
 
 
 @pytest.fixture

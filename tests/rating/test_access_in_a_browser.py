@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import pytest
 
-from tests.rating.conftest import NARROW, WIDE
+from tests.rating.browser import NARROW, WIDE
 from tests.rating.pages import key_of
 
 FOUND = """async () => (await axe.run()).violations

@@ -3,7 +3,7 @@
 import json
 
 from minigpt.rating.key import BOTH_BAD, CANNOT_JUDGE, CRITERIA, EQUAL, RATINGS_FORMAT, Key
-from tests.rating.conftest import NARROW
+from tests.rating.browser import NARROW
 from tests.rating.pages import key_of
 
 KEY = key_of([("What is 2 + 2?", ("4", "5")), ("And 3 + 3?", ("It is 7.", "It is 6.")), ("Bye", ("", "Bye"))])

@@ -9,6 +9,7 @@ from minigpt.rating.files import Judgment, Rater
 from minigpt.rating.key import BOTH_BAD, CRITERIA, EQUAL, REFERENCE, Key
 from minigpt.rating.picture import draw_ratings
 from minigpt.rating.report import report, table
+from minigpt.rating.summarize import pairs_in_words
 from minigpt.rating.summary import Summary
 from tests.rating.raters import key_of
 
@@ -57,6 +58,24 @@ def test_one_rater_leaves_agreement_unknown_and_says_so():
 def test_no_vote_and_no_difference_are_said_in_words():
     assert "Nobody chose." in report(summary(TWO, None))
     assert "There is no lead of either." in report(summary(TWO, EQUAL, BOTH_BAD))
+
+
+def test_items_without_a_vote_are_not_among_the_undecided_and_give_no_pair():
+    key = key_of([("yes", "no"), ("two", "three"), ("a", "b"), ("c", "d"), ("", "e")])
+    votes = (0, EQUAL, None, "split", 1)
+    raters = [
+        Rater(
+            f"{j}",
+            {i.id: Judgment(j if vote == "split" else vote, {}) for i, vote in zip(key.items, votes, strict=True)},
+        )
+        for j in range(2)
+    ]
+    found = Summary(key, raters)
+    assert "`runs/a` has 1, `runs/b` 1, and 2 are undecided" in report(found)
+    assert pairs_in_words(found, 1, Path("pairs.jsonl")) == (
+        "1 pairs in pairs.jsonl; left out: 1 with a split vote, 1 with a majority for neither, 1 with no vote, "
+        "1 with an empty answer."
+    )
 
 
 def test_one_model_is_rated_without_a_choice():
