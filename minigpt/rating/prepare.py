@@ -4,7 +4,7 @@ import json
 import random
 import secrets
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -112,8 +112,8 @@ def prepare(options: PrepareOptions) -> None:
     if not found.items:
         raise UserError(f"There is nothing to rate in {len(rows):,} conversations: {why}.")
     key = Key(options.models, tuple(found.items), found.equal, seed, options.temperature, options.language)
-    write_text(key_path, json.dumps(key.as_json(), indent=1) + "\n")  # in ASCII, so that any text is kept
-    write_text(options.out, page_html(key))
+    as_json = json.dumps(key.as_json(), indent=1) + "\n"  # in ASCII, so that any text is kept
+    write_both({key_path: as_json, options.out: page_html(key)})
     few = f", all that there are (--rows asked for {options.rows:,})" * (len(key.items) < options.rows)
     say(f"{options.out}: items: {len(key.items):,}{few}.{f' Conversations not shown: {why}.' * bool(why)}")
     say(f"{key_path}: the key, which says whose answer each is. Keep it to yourself.")
@@ -131,6 +131,9 @@ def check_models(names: Sequence[str]) -> None:
 
 
 def key_beside(out: Path) -> Path:
+    """UserError for a page that would not open by a double click."""
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{out} is no name of a web page; let it end with .html, so that a double click opens it.")
     return out.with_suffix(".key.json")
 
 
@@ -174,6 +177,17 @@ def collect(
                     messages = [{"role": m["role"], "content": m["content"]} for m in row.asked]
                     found.items.append(Item(draw_name(draw), messages, draw_sides(said, draw), row.source, row.kind))
     return found
+
+
+def write_both(texts: Mapping[Path, str]) -> None:
+    """Write new files: all of them, or none."""
+    try:
+        for path, text in texts.items():
+            write_text(path, text)
+    except BaseException:  # KeyboardInterrupt too
+        for path in texts:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,8 @@
 """`python -m minigpt.rate`: from two models to a page, from raters' files to figures and pairs."""
 
+import errno
 import json
+import os
 import random
 import re
 import sys
@@ -165,6 +167,21 @@ def test_prompts_longer_than_the_context_are_left_out_and_counted(cli, tmp_path,
     assert cli(*ask, "--out", "other.html").err.endswith("in 1 conversations: 1 too long for a model's context.\n")
 
 
+def test_a_full_disk_leaves_neither_the_key_nor_half_a_page(cli, monkeypatch):
+    write = Path.write_text
+
+    def full(path: Path, text: str, **options: str) -> None:
+        write(path, text if path.suffix == ".json" else text[:999], **options)
+        if path.suffix == ".html":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    done = cli("rate", "prepare", "--models", MODEL, "--rows", 1)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.endswith("rating.html cannot be written: No space left on device.\n")
+    assert not any(Path().glob("rating*"))
+
+
 def test_pairs_as_data_give_their_prompts(cli):
     assert cli("rate", "prepare", "--models", MODEL, "reference", "--data", "builtin-pairs", "--rows", 3).status == 0
     chosen = {pair.source: pair.chosen for pair in read_pairs([BUILTIN / "pairs-test.jsonl"])}
@@ -181,6 +198,8 @@ def test_pairs_as_data_give_their_prompts(cli):
         (("prepare", "--models", "nowhere"), "nowhere"),
         (("prepare", "--models", MODEL, "--data", "story.txt"), "is plain text; people rate answers"),
         (("prepare", "--models", MODEL, "--out", "no/where.html"), "there is no folder no"),
+        (("prepare", "--models", MODEL, "--out", "."), r"\. is no name of a web page; let it end with \.html"),
+        (("prepare", "--models", MODEL, "--out", "new.key.json"), "new.key.json is no name of a web page"),
         (("prepare", "--models", MODEL, "--out", "there.html"), "there.html already exists"),
         (("prepare", "--models", MODEL, "--out", "kept.html"), r"kept\.key\.json already exists"),
         (("prepare", "--models", MODEL, "--language", "de"), "it takes one of en, vi"),
