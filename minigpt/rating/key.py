@@ -81,5 +81,6 @@ def draw_sides(answers: Sequence[str], draw: random.Random) -> tuple[Side, ...]:
 
 
 def draw_name(draw: random.Random) -> str:
-    """16 hex digits, which say nothing."""
-    return f"{draw.getrandbits(64):016x}"
+    """16 hex digits, which say nothing. They are a hash, as the generator's numbers themselves, of which a long page
+    would show enough, tell its state (Matsumoto and Nishimura, "Mersenne Twister", 1998), and so all sides."""
+    return hashlib.sha256(draw.randbytes(32)).hexdigest()[:16]

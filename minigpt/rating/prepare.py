@@ -55,8 +55,8 @@ class PrepareOptions:
     max_new_tokens: Count = 256
     """The longest answer, in tokens."""
     seed: Seed | None = None
-    """Fixes which conversations are taken, the answers that are drawn, and the sides. Whoever knows the seed could work
-    out the sides: left out, it is drawn, and stands in the key alone."""
+    """Fixes which conversations are taken, the answers that are drawn, and the sides. Whoever knows it, or guesses a
+    small one, could work out the sides: left out, it is drawn, and stands in the key alone."""
     template: str | None = None
     """How a conversation is laid out; the template that each model was trained with if left out."""
     batch_size: AtOnce = 32
