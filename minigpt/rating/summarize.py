@@ -1,7 +1,9 @@
 """`rate summarize`: what the raters of a page said, as figures with intervals, a picture, and pairs to learn from."""
 
 import json
+import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
@@ -35,12 +37,14 @@ class SummarizeOptions:
 
 
 def summarize(options: SummarizeOptions) -> None:
+    files = expanded(options.ratings)
+    check_apart((options.out, options.to_preferences, options.plot), (options.key, *files))
     for path in (options.out, options.to_preferences):
         if path:
             check_writable(path)
     if options.plot:
         check_picture(options.plot)
-    summary = Summary(key := read_key(options.key), read_raters(expanded(options.ratings), key))
+    summary = Summary(key := read_key(options.key), read_raters(files, key))
     if not any(summary.judged):
         raise UserError("Nobody has judged anything in these files.")
     if options.to_preferences and len(key.models) == 1:
@@ -61,11 +65,20 @@ def summarize(options: SummarizeOptions) -> None:
     print("\n".join(["", *written]) if written else "", end="\n" if written else "")
 
 
+def check_apart(written: Sequence[Path | None], read: Sequence[Path]) -> None:
+    """UserError for a file that would be written over one that is read, or written twice."""
+    taken = {*map(os.path.realpath, read)}
+    for path in filter(None, written):
+        if os.path.realpath(path) in taken:
+            raise UserError(f"{path} is named twice; what is written must not replace what is read, or another result.")
+        taken.add(os.path.realpath(path))
+
+
 def expanded(paths: tuple[Path, ...]) -> list[Path]:
     """The files of a pattern too, as some shells leave ratings-*.json to the program."""
     found = []
     for path in paths:
-        if not path.exists() and has_magic(str(path)):
+        if has_magic(str(path)) and not os.path.exists(path):  # Path.exists raises for a name that is too long
             if not (matching := sorted(glob(str(path)))):
                 raise UserError(f"There is no file {path}.")
             found += map(Path, matching)

@@ -212,6 +212,12 @@ def test_pairs_as_data_give_their_prompts(cli):
         (("summarize", "key.json", "ratings-Anna.json", "--out", "no/report.md"), "there is no folder no"),
         (("summarize", "key.json", "ratings-Anna.json", "ratings-Anna.json", "--out", "r.md"), "is given twice"),
         (("summarize", "key.json", "ratings-Half.json", "--out", "r.md"), "ratings-Half.json is not JSON"),
+        (("summarize", "key.json", "ratings-Anna.json", "--out", "key.json"), "key.json is named twice"),
+        (("summarize", "key.json", "ratings-*.json", "--to-preferences", "ratings-Half.json"), "json is named twice"),
+        (("summarize", "key.json", "ratings-Anna.json", "--plot", "linked.png"), "linked.png is named twice"),
+        (("summarize", "key.json", "ratings-Anna.json", "--out", "r", "--plot", "./r"), "r is named twice"),
+        (("summarize", "key.json", "x" * 300), "File name too long"),
+        (("summarize", "key.json", "x" * 300 + "*"), r"There is no file x+\*"),
         (("summarize", "changed.json", "ratings-Anna.json", "--out", "r.md"), "was changed after it was written"),
         (("summarize", "other.json", "ratings-Anna.json", "--out", "r.md"), "of another page"),
         (("summarize", "key.json", "ratings-Nobody.json", "--out", "r.md"), "Nobody has judged anything"),
@@ -231,6 +237,7 @@ def test_a_mistake_is_a_sentence_with_status_2_and_nothing_is_written(cli, words
     Path("ratings-Half.json").write_text(anna.read_text()[:200])
     for name in ("there.html", "kept.key.json"):
         Path(name).write_text("mine")
+    Path("linked.png").symlink_to("key.json")
     Path("story.txt").write_text("Once upon a time.\n" * 9)
     before = {path: path.read_bytes() for path in Path().iterdir()}
     done = cli("rate", *words)
