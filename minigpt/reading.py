@@ -38,15 +38,16 @@ def refuse_mistaken(path: Path) -> None:
             raise UserError(f"{path} is {what}.")
 
 
-def read_object(path: Path, use: str = "") -> dict:
-    """The JSON object in a file; UserError if there is none. `use` is added to the error if the file cannot be read."""
+def read_object(path: Path, use: str = "", damaged: str = "") -> dict:
+    """The JSON object in a file; UserError if there is none. `use` is added to the error if the file cannot be read,
+    `damaged` if it is not JSON."""
     try:
         values = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}{use and f'; {use}'}.") from None
     except (ValueError, RecursionError) as error:
         refuse_mistaken(path)
-        raise UserError(f"{path} is not JSON: {error}.") from None
+        raise UserError(f"{path} is not JSON: {error}{damaged and f'; {damaged}'}.") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} is not a JSON object.")
     return values

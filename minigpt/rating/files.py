@@ -18,6 +18,7 @@ from minigpt.rating.key import (
     Key,
 )
 from minigpt.reading import read_object
+from minigpt.text.printing import shortened
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_raters(paths: Sequence[Path], key: Key) -> list[Rater]:
     for path in paths:
         if path in files.values():
             raise UserError(f"{path} is given twice.")
-        values = read_object(path, "it may be cut off; ask for the file once more")
+        values = read_object(path, damaged="it may be cut off; ask for the file once more")
         if values.get("format") == KEY_FORMAT:
             raise UserError(f"{path} is a key; after the first come the files that raters have sent.")
         if values.get("format") != RATINGS_FORMAT:
@@ -81,8 +82,8 @@ def read_raters(paths: Sequence[Path], key: Key) -> list[Rater]:
             raise UserError(f"{other} and {path} are of the same rater; leave out the older one.")
         if (other := names.setdefault(name.strip().casefold(), path)) is not path:
             raise UserError(
-                f"{other} and {path} both have the name {name.strip()!r}. If that is one person, leave out the older "
-                "file; if they are two, change the name in one of the files."
+                f"{other} and {path} both have the name {quoted(name.strip())}. If that is one person, leave out the "
+                "older file; if they are two, change the name in one of the files."
             )
     return raters
 
@@ -97,7 +98,7 @@ def read_items(values: dict, key: Key) -> dict[str, Judgment]:
     """The judgments of one rater; Malformed for an item or an answer that the page does not have."""
     items = {item.id: item for item in key.items}
     if unknown := [name for name in values if name not in items]:
-        raise Malformed(f"the page has no item {unknown[0]!r}.")
+        raise Malformed(f"the page has no item {quoted(unknown[0])}.")
     found = {}
     for name in values:
         entry, sides = text_in(values, name, dict), {side.id: side.model for side in items[name].sides}
@@ -117,7 +118,7 @@ def read_choice(value: object, sides: dict[str, int]) -> int | str | None:
     if value is None or (value in others and len(sides) > 1):
         return value
     if not isinstance(value, str) or value not in sides:
-        raise Malformed(f'"preference" is {value!r}; the page has no such answer.')
+        raise Malformed(f'"preference" is {quoted(value)}; the page has no such answer.')
     return sides[value]
 
 
@@ -128,5 +129,9 @@ def read_rating(entry: dict, side: str, criterion: str) -> int | None:
     if rating is None or rating == CANNOT_JUDGE:
         return None
     if type(rating) is not int or not WORST <= rating <= BEST:
-        raise Malformed(f'"{criterion}" is {rating!r}; it must be from {WORST} to {BEST}.')
+        raise Malformed(f'"{criterion}" is {quoted(rating)}; it must be a whole number from {WORST} to {BEST}.')
     return rating
+
+
+def quoted(value: object) -> str:
+    return shortened(repr(value))

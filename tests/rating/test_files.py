@@ -94,8 +94,13 @@ def test_every_half_of_a_file_is_refused(tmp_path: Path):
     whole = json.dumps(anna())
     for end in range(0, len(whole) - 1, 37):
         (tmp_path / "half.json").write_text(whole[:end])
-        with pytest.raises(UserError, match=r"half\.json"):
+        with pytest.raises(UserError, match=r"half\.json is not JSON: .*; it may be cut off; ask for the file"):
             read_raters([tmp_path / "half.json"], KEY)
+
+
+def test_a_file_that_is_not_there_is_not_called_cut_off(tmp_path: Path):
+    with pytest.raises(UserError, match=r"no\.json cannot be read: No such file or directory\.$"):
+        read_raters([tmp_path / "no.json"], KEY)
 
 
 def test_two_files_of_one_rater_are_refused_by_identity_and_by_name(tmp_path: Path):
@@ -133,6 +138,9 @@ BREAK = {
     "half a rating": lambda v: next(iter(first_entry(v)["ratings"].values())).update(reasoning=4.0),
     "true": lambda v: next(iter(first_entry(v)["ratings"].values())).update(reasoning=True),
     "a rating in words": lambda v: next(iter(first_entry(v)["ratings"].values())).update(naturalness="good"),
+    "a rating of many digits": lambda v: next(iter(first_entry(v)["ratings"].values())).update(accuracy=10**4000),
+    "a preference that is long": lambda v: first_entry(v).update(preference="x" * 9999),
+    "an item with a long name": lambda v: v["items"].update({"x" * 9999: {}}),
     "no remark": lambda v: first_entry(v).pop("remark"),
 }
 
@@ -145,6 +153,7 @@ def test_a_value_that_the_page_cannot_have_saved_is_a_sentence_with_the_file(tmp
     with pytest.raises(UserError, match=r"broken\.json: ") as caught:
         read_raters([tmp_path / "broken.json"], KEY)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(tmp_path)) + 250
 
 
 def test_the_choice_between_two_is_none_where_there_is_one_answer(tmp_path: Path):
