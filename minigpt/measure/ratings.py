@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from minigpt.measure.interval import Z, bootstrap_within
 
+ROUNDING = 1e-12  # a mean of n numbers that is less than this of the largest is 0, up to thousands of them
 Z_POWER = 0.8416212335729143  # a standard normal is below it with probability 0.8
 
 
@@ -68,8 +69,11 @@ def items_needed(differences: Float[np.ndarray, " items"]) -> int | None:
     95% interval leaves 0 out.
 
     With the mean d and the standard deviation s of the items' differences, n = ((Z + Z_POWER) s / d)^2, from the normal
-    approximation. None without a difference, or with less than two items.
+    approximation. None without a difference but for rounding, or with less than two items.
     """
-    if len(differences) < 2 or not (mean := float(np.mean(differences))):
+    if len(differences) < 2:
         return None
-    return max(2, math.ceil(((Z + Z_POWER) * float(np.std(differences, ddof=1)) / mean) ** 2))
+    mean, spread = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    if abs(mean) <= ROUNDING * np.abs(differences).max():
+        return None
+    return max(2, math.ceil(((Z + Z_POWER) * spread / mean) ** 2))

@@ -90,4 +90,6 @@ def test_with_the_items_needed_eight_of_ten_studies_find_the_difference():
 def test_no_difference_and_no_second_item_need_no_number():
     assert items_needed(np.array([1.0, -1.0])) is None
     assert items_needed(np.array([1.0])) is None
+    assert (tie := np.array([1 / 2, -1 / 6, -1 / 3])).mean() != 0
+    assert items_needed(tie) is None
     assert items_needed(np.array([2.0, 2.0])) == 2
