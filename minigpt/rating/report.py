@@ -1,11 +1,12 @@
 """The report of a page's ratings, in Markdown."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
 from minigpt.measure.evaluation import Figure
 from minigpt.rating.key import BEST, BOTH_BAD, CRITERIA, EQUAL, REFERENCE, WORST, Item
-from minigpt.rating.summary import Summary
+from minigpt.rating.summary import CHOICES, Summary
 from minigpt.run.samples import as_code
 from minigpt.text.printing import shortened
 
@@ -35,7 +36,10 @@ def heading(summary: Summary) -> str:
     text = f"# Ratings of {name}\n\n{many} judged {each} of {len(key.items)} items."
     if key.equal:
         text += f" Conversations that nobody was shown, as both answers are the same: {key.equal}."
-    return text + " In parentheses are 95% intervals."
+    text += " In parentheses are 95% intervals."
+    if any(low == high for _, low, high in summary.figures):
+        text += " One that is a point comes from judgments that are all the same, and says nothing of others."
+    return text
 
 
 def preferences(summary: Summary) -> str:
@@ -53,12 +57,20 @@ def preferences(summary: Summary) -> str:
         "a draw.",
         f"By the majority of each item's raters {first} has {wins}, {second} {losses}, and {neither} are undecided: "
         f"the sign test's p is {summary.p:.2g}.",
-        f"To see a lead of this size in 80 of 100 studies takes about {summary.needed:,} items."
-        if summary.needed
-        else "There is no lead of either.",
-        "Of the votes for one answer, {} of {} were for the one on the left.".format(*summary.on_the_left),
+        how_many_it_takes(summary),
     ]
+    left, one_answer = summary.on_the_left
+    if one_answer:
+        lines.append(f"Of the votes for one answer, {left} of {one_answer} were for the one on the left.")
     return "## Which answer is better\n\n" + table(rows) + "\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def how_many_it_takes(summary: Summary) -> str:
+    if summary.needed:
+        return f"To see a lead of this size in 80 of 100 studies takes about {summary.needed:,} items."
+    if math.isclose(summary.score[0], 0.5):
+        return "There is no lead of either."
+    return "How many items it takes to see a lead of this size cannot be known from one."
 
 
 def criteria(summary: Summary) -> str:
@@ -85,7 +97,7 @@ def how_far_they_agree(summary: Summary) -> str:
     if len(summary.raters) == 1:
         return text + "That cannot be known from one rater."
     rows = [["", "alpha"]]
-    rows += [[name, NONE if alpha is None else f"{alpha:.2f}"] for name, alpha in summary.agreement.items()]
+    rows += [[name, NONE if alpha is None else f"{alpha:z.2f}"] for name, alpha in summary.agreement.items()]
     text += f"{table(rows)}\n\nKrippendorff's alpha: 1 if all agree, 0 if no more than by chance."
     if None in summary.agreement.values():
         text += f" {NONE}: not known, as no answer was judged by two raters, or all judgments are the same."
@@ -99,7 +111,7 @@ def disputes(summary: Summary) -> str:
 
 def disputed(summary: Summary, item: Item) -> str:
     said = summary.judgments(item)
-    votes = Counter(one.preference for one in said)
+    votes = Counter(one.preference for one in said if one.preference in CHOICES)
     lines = [f"### {code(item.source)}", ""]
     lines += [f"- {message['role']}: {code(message['content'])}" for message in item.messages]
     for model, name in enumerate(summary.key.models):
@@ -107,7 +119,7 @@ def disputed(summary: Summary, item: Item) -> str:
         for criterion in CRITERIA:
             if numbers := [one.ratings[model, criterion] for one in said if (model, criterion) in one.ratings]:
                 given.append(f"{criterion} {' '.join(map(str, numbers))}")
-        chosen = [f"{votes[model]} of {votes.total() - votes[None]} votes"] * (len(summary.key.models) == 2)
+        chosen = [f"{votes[model]} of {votes.total()} votes"] * (len(summary.key.models) == 2)
         lines.append(f"- **{named(name)}** ({'; '.join(chosen + given)}): {code(item.answers[model])}")
     return "\n".join(lines)
 
@@ -135,7 +147,7 @@ def percent(figure: Figure | None) -> str:
 
 
 def number(figure: Figure | None, sign: str = "") -> str:
-    return NONE if figure is None else "{:{s}.2f} ({:{s}.2f} to {:{s}.2f})".format(*figure, s=sign)
+    return NONE if figure is None else "{:{s}z.2f} ({:{s}z.2f} to {:{s}z.2f})".format(*figure, s=sign)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -65,6 +65,13 @@ class Summary:
         """The first model's share of the votes, with half of those for neither; one half is a draw."""
         return share(self.votes(lambda vote: {0: 1.0, 1: 0.0}.get(vote, 0.5)))
 
+    @property
+    def figures(self) -> list[Figure]:
+        """All that have an interval."""
+        differences = [difference for difference, _ in self.differences.values()]
+        found = [*self.shares.values(), self.score] if len(self.key.models) == 2 else []
+        return [one for one in (*found, *self.ratings.values(), *differences) if one]
+
     @cached_property
     def needed(self) -> int | None:
         """How many items a lead of this size needs."""
@@ -123,8 +130,8 @@ class Summary:
         return (sum(pairs) / len(pairs) if pairs else 0.0), (sum(spreads) / len(spreads) if spreads else 0.0)
 
     def is_complete(self, judgment: Judgment) -> bool:
-        """Whether something was chosen; ratings may be missing where a rater cannot judge."""
-        return judgment.preference is not None or (len(self.key.models) == 1 and bool(judgment.ratings))
+        """Whether something was chosen or rated, though not all; a remark alone is no judgment."""
+        return judgment.preference is not None or bool(judgment.ratings)
 
     @property
     def judged(self) -> list[int]:

@@ -6,9 +6,9 @@ import matplotlib.image
 import pytest
 
 from minigpt.rating.files import Judgment, Rater
-from minigpt.rating.key import BOTH_BAD, CRITERIA, EQUAL, REFERENCE, Key
+from minigpt.rating.key import BOTH_BAD, CANNOT_JUDGE, CRITERIA, EQUAL, REFERENCE, Key
 from minigpt.rating.picture import draw_ratings
-from minigpt.rating.report import report, table
+from minigpt.rating.report import number, report, table
 from minigpt.rating.summarize import pairs_in_words
 from minigpt.rating.summary import Summary
 from tests.rating.raters import key_of
@@ -58,6 +58,39 @@ def test_one_rater_leaves_agreement_unknown_and_says_so():
 def test_no_vote_and_no_difference_are_said_in_words():
     assert "Nobody chose." in report(summary(TWO, None))
     assert "There is no lead of either." in report(summary(TWO, EQUAL, BOTH_BAD))
+
+
+def test_one_item_does_not_say_that_nobody_leads_or_how_many_a_lead_takes():
+    said = report(summary(key_of([("yes", "no")]), 0))
+    assert "There is no lead" not in said
+    assert "How many items it takes to see a lead of this size cannot be known from one." in said
+
+
+def test_an_interval_that_says_nothing_is_called_so():
+    warning = "One that is a point comes from judgments that are all the same"
+    assert warning in report(summary(TWO, EQUAL))
+    key = key_of([("yes", "no")] * 3)
+    said = [(0, {}), (EQUAL, {}), (1, {})]
+    rater = Rater("0", {item.id: Judgment(*one) for item, one in zip(key.items, said, strict=True)})
+    assert warning not in report(Summary(key, [rater]))
+
+
+def test_only_choices_are_counted_as_votes():
+    said = report(summary(TWO, 0, 1, CANNOT_JUDGE))
+    assert said.count("(1 of 2 votes; ") == 4
+    assert "Of the votes for one answer, 2 of 4 were for the one on the left." in said
+    assert "for the one on the left" not in report(summary(TWO, EQUAL, CANNOT_JUDGE))
+
+
+def test_ratings_without_a_choice_are_judgments_and_remarks_are_not():
+    assert summary(TWO, None).judged == [2]
+    assert "One rater, who judged 2 of 2 items." in report(summary(TWO, None))
+    rater = Rater("0", {item.id: Judgment(None, {}, "so so") for item in TWO.items})
+    assert Summary(TWO, [rater]).judged == [0]
+
+
+def test_no_figure_is_less_than_nothing():
+    assert number((-0.001, -0.5, 0.001), "+") == "+0.00 (-0.50 to +0.00)"
 
 
 def test_items_without_a_vote_are_not_among_the_undecided_and_give_no_pair():
