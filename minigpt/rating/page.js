@@ -314,10 +314,12 @@ function digitOf({ key, code, shiftKey }) {
 document.addEventListener("keydown", (event) => {
   const { key, target, repeat } = event;
   const inRemark = target.id === "remark";
-  if (event.isComposing || event.altKey || event.metaKey || (event.ctrlKey && !(inRemark && key === "Enter"))) return;
+  const composing = event.isComposing || event.keyCode === 229; // Safari ends a composition before its last key
+  if (composing || event.altKey || event.metaKey || (event.ctrlKey && !(inRemark && key === "Enter"))) return;
   if (key === "Enter") {
-    if (target.closest("button, summary") || (inRemark && !event.ctrlKey)) return;
-    if (target.id === "name") save();
+    if ((inRemark && !event.ctrlKey) || (!repeat && target.closest("button, summary"))) return;
+    // Held down it counts once, also on a button that has got the focus since.
+    if (!repeat && target.id === "name") save();
     else if (!repeat) go(state.at + (event.shiftKey ? -1 : 1));
   } else if (inRemark || target.id === "name") {
     return;
@@ -370,16 +372,19 @@ function startOver() {
 
 // ---- Events
 
+// The second click of a double click does nothing: it would skip an item, or save twice.
+const onClick = (id, action) => byId(id).addEventListener("click", ({ detail }) => detail < 2 && action());
+
 byId("remark").addEventListener("input", ({ target }) => say((entry) => (entry.remark = target.value)));
 byId("name").addEventListener("input", ({ target }) => {
   target.removeAttribute("aria-invalid");
   update(() => Object.assign(state, { rater: { ...state.rater, name: target.value }, unsaved: true }));
 });
-byId("back").addEventListener("click", () => go(state.at - 1));
-byId("next").addEventListener("click", () => go(state.at + 1));
-byId("save").addEventListener("click", save);
-byId("another").addEventListener("click", startOver);
-byId("incomplete").addEventListener("click", () => go(items.findIndex((item) => !isComplete(item))));
+onClick("back", () => go(state.at - 1));
+onClick("next", () => go(state.at + 1));
+onClick("save", save);
+onClick("another", startOver);
+onClick("incomplete", () => go(items.findIndex((item) => !isComplete(item))));
 
 addEventListener("resize", markScrolling);
 addEventListener("storage", () => {

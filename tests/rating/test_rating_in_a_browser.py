@@ -140,6 +140,42 @@ def test_a_key_that_is_held_down_counts_once(visit) -> None:
     assert page.evaluate("state.items['item-0']") == said(None, [4, None, None], [None] * 3)
 
 
+def test_enter_held_down_on_the_last_item_saves_nothing(visit) -> None:
+    """The focus goes to the name, or if there is one to the button that saves."""
+    page = visit(KEY)
+    files = []
+    page.on("download", lambda download: files.append(download))
+    for name in ("", "Anna"):
+        page.get_by_label("Your name").fill(name)
+        page.evaluate("go(items.length - 1)")
+        for _ in range(5):
+            page.keyboard.down("Enter")
+        page.keyboard.up("Enter")
+        assert page.get_by_role("status").inner_text() == "This was the last item. Incomplete items: 3."
+    page.keyboard.press("Enter")
+    page.get_by_text("Saved as ratings-Anna.json").wait_for()
+    assert len(files) == 1
+
+
+def test_a_double_click_counts_once(visit) -> None:
+    page = visit(KEY)
+    page.get_by_role("button", name="Next").dblclick()
+    assert where(page) == "Item 2 of 3"
+    page.evaluate("window.clicks = 0; HTMLAnchorElement.prototype.click = () => (clicks += 1); null")
+    page.get_by_label("Your name").fill("Anna")
+    page.get_by_role("button", name="Save").dblclick()
+    assert page.evaluate("clicks") == 1
+
+
+def test_the_key_that_ends_a_composition_does_not_save(visit) -> None:
+    """Safari ends it before that key, which it marks by its code alone."""
+    page = visit(KEY)
+    page.get_by_label("Your name").fill("Anna")
+    for code, saved in ((229, False), (13, True)):
+        page.get_by_label("Your name").dispatch_event("keydown", {"key": "Enter", "keyCode": code})
+        assert page.get_by_text("Saved as").is_visible() is saved
+
+
 def test_narrow_screens_call_the_answers_first_and_second_and_never_scroll_sideways(visit) -> None:
     page = visit(key_of([("w" * 500, ("x" * 5000, "y z"))]), viewport=NARROW)
     first, second = (page.get_by_role("region", name=f"{which} answer") for which in ("First", "Second"))
