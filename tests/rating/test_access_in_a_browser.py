@@ -44,6 +44,21 @@ def test_axe_would_find_something(visit, axe: str) -> None:
     assert [rule for rule, _ in page.evaluate(FOUND)] == ["label-title-only", "label"]
 
 
+def test_progress_and_grades_are_seen_in_colors_that_the_system_forces(visit) -> None:
+    page = visit(key_of([("2 + 2?", ("4",))] * 2), forced_colors="active")
+
+    def looks(where) -> bytes:
+        return where.screenshot(animations="disabled")
+
+    bar, grade = page.get_by_role("progressbar"), page.locator(".option").nth(2)
+    before = looks(bar), looks(grade)
+    for digit in "333":
+        page.keyboard.press(digit)
+    page.evaluate("document.activeElement.blur()")
+    assert looks(bar) != before[0]
+    assert looks(grade) != before[1]
+
+
 def test_the_page_says_in_its_language_that_it_needs_javascript(visit) -> None:
     page = visit(key_of(language="vi"), java_script_enabled=False)
     assert page.locator("noscript p").is_visible()

@@ -112,3 +112,25 @@ def test_a_long_text_scrolls_and_is_reached_by_keyboard(visit) -> None:
     assert focused == "line"
     assert page.get_by_role("region", name="Left answer").count() == 2  # the card, and the text in it
     assert page.get_by_role("region", name="Right answer").count() == 1
+
+
+def test_a_text_that_scrolls_looks_cut_off_where_there_is_more(visit) -> None:
+    """Telephones show no bar, and a box may end between two lines."""
+    page = visit(key_of([("?", ("line\n" * 500, "short"))]))
+    edge = """([box, end]) => {
+        const {x, y, width} = box.getBoundingClientRect();
+        return {x: x + width / 2, y: end ? y + box.clientHeight - 2 : y, width: 2, height: 2};
+    }"""
+    box = page.locator(".answer .text").first
+    box.scroll_into_view_if_needed()
+
+    def looks() -> tuple[bytes, bytes]:
+        handle = box.element_handle()
+        return tuple(page.screenshot(clip=page.evaluate(edge, [handle, end])) for end in (False, True))
+
+    plain, shadow = looks()
+    assert plain != shadow
+    box.evaluate("(box) => (box.scrollTop = box.scrollHeight)")
+    assert looks()[1] == plain
+    box.evaluate("(box) => (box.scrollTop = 99)")
+    assert plain not in looks()
