@@ -153,3 +153,10 @@ def test_every_word_has_its_place_and_every_place_its_word() -> None:
 def test_a_side_is_known_by_its_id_only() -> None:
     key = Key(("A",), (Item("i", [{"role": "user", "content": "?"}], (Side("f00d", 0, "!"),), "s"),), 0, 1, 0.0)
     assert Page(page_html(key)).data["items"][0]["answers"] == [{"id": "f00d", "text": "!"}]
+
+
+def test_the_looks_follow_the_size_of_the_letters_that_a_browser_is_set_to():
+    """A condition in pixels would leave two columns to letters that have no room for them."""
+    conditions = re.findall(r"@media \((?:min|max)-(?:width|height).*", (HERE / "page.css").read_text(encoding="utf-8"))
+    assert len(conditions) == 2
+    assert not any(re.search(r"\dpx", condition) for condition in conditions)
