@@ -1,11 +1,12 @@
 """The report of a page's ratings, in Markdown."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
 from minigpt.measure.evaluation import Figure
 from minigpt.rating.key import BEST, BOTH_BAD, CRITERIA, EQUAL, REFERENCE, WORST, Item
-from minigpt.rating.summary import Summary
+from minigpt.rating.summary import CHOICES, Summary
 from minigpt.run.samples import as_code
 from minigpt.text.printing import shortened
 
@@ -35,7 +36,7 @@ def heading(summary: Summary) -> str:
     text = f"# Ratings of {name}\n\n{many} judged {each} of {len(key.items)} items."
     if key.equal:
         text += f" Conversations that nobody was shown, as both answers are the same: {key.equal}."
-    return text + " In parentheses are 95% intervals."
+    return text + " In parentheses are 95% intervals; one without a width says nothing of other items."
 
 
 def preferences(summary: Summary) -> str:
@@ -50,15 +51,23 @@ def preferences(summary: Summary) -> str:
     neither = sum(counts.values()) - counts[None] - wins - losses
     lines = [
         f"The score of {first}, its share with half of the votes for neither, is {percent(summary.score)}; one half is "
-        "a draw.",
-        f"By the majority of each item's raters {first} has {wins}, {second} {losses}, and {neither} are undecided: "
+        "a draw. Each item counts once, however many voted on it.",
+        f"By the majority of each item's raters {first} has {wins}, {second} {losses}, and {neither} went to neither: "
         f"the sign test's p is {summary.p:.2g}.",
-        f"To see a lead of this size in 80 of 100 studies takes about {summary.needed:,} items."
-        if summary.needed
-        else "There is no lead of either.",
-        "Of the votes for one answer, {} of {} were for the one on the left.".format(*summary.on_the_left),
+        lead(summary.score[0], summary.needed),
     ]
+    left, of = summary.on_the_left
+    if of:
+        lines.append(f"Of the votes for one answer, {left} of {of} were for the one on the left.")
     return "## Which answer is better\n\n" + table(rows) + "\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def lead(score: float, needed: int | None) -> str:
+    if needed:
+        return f"To see a lead of this size in 80 of 100 studies takes about {needed:,} items, with as many raters."
+    if math.isclose(score, 0.5):
+        return "There is no lead of either."
+    return "How many items it takes to see a lead of this size cannot be known from one."
 
 
 def criteria(summary: Summary) -> str:
@@ -73,6 +82,11 @@ def criteria(summary: Summary) -> str:
             row += [number(gap, "+"), f"{needed:,}" if needed else NONE]
         rows.append(row)
     text = f"## Ratings from {WORST} to {BEST}\n\n{table(rows)}"
+    if len(models) == 2:
+        text += (
+            "\n\nThe difference is taken where a rater rated both answers. To see it in 80 of 100 studies takes about "
+        )
+        text += "so many items, with as many raters."
     if len(summary.raters) > 1:
         cancels = "; in the difference that cancels" * (len(models) == 2)
         text += "\n\nWhere the same few people rate everything, and some are severe throughout, a model's own interval "
@@ -86,9 +100,9 @@ def how_far_they_agree(summary: Summary) -> str:
         return text + "That cannot be known from one rater."
     rows = [["", "alpha"]]
     rows += [[name, NONE if alpha is None else f"{alpha:.2f}"] for name, alpha in summary.agreement.items()]
-    text += f"{table(rows)}\n\nKrippendorff's alpha: 1 if all agree, 0 if no more than by chance."
+    text += f"{table(rows)}\n\nKrippendorff's alpha: 1 if all agree, 0 if no more than by chance, below 0 if less."
     if None in summary.agreement.values():
-        text += f" {NONE}: not known, as no answer was judged by two raters, or all judgments are the same."
+        text += f" {NONE}: not known, as no answer was judged by two raters, or all that were got the same."
     return text
 
 
@@ -99,7 +113,7 @@ def disputes(summary: Summary) -> str:
 
 def disputed(summary: Summary, item: Item) -> str:
     said = summary.judgments(item)
-    votes = Counter(one.preference for one in said)
+    votes = Counter(one.preference for one in said if one.preference in CHOICES)
     lines = [f"### {code(item.source)}", ""]
     lines += [f"- {message['role']}: {code(message['content'])}" for message in item.messages]
     for model, name in enumerate(summary.key.models):
@@ -107,7 +121,7 @@ def disputed(summary: Summary, item: Item) -> str:
         for criterion in CRITERIA:
             if numbers := [one.ratings[model, criterion] for one in said if (model, criterion) in one.ratings]:
                 given.append(f"{criterion} {' '.join(map(str, numbers))}")
-        chosen = [f"{votes[model]} of {votes.total() - votes[None]} votes"] * (len(summary.key.models) == 2)
+        chosen = [f"{votes[model]} of {votes.total()} votes"] * (len(summary.key.models) == 2)
         lines.append(f"- **{named(name)}** ({'; '.join(chosen + given)}): {code(item.answers[model])}")
     return "\n".join(lines)
 
@@ -135,7 +149,7 @@ def percent(figure: Figure | None) -> str:
 
 
 def number(figure: Figure | None, sign: str = "") -> str:
-    return NONE if figure is None else "{:{s}.2f} ({:{s}.2f} to {:{s}.2f})".format(*figure, s=sign)
+    return NONE if figure is None else "{:{s}z.2f} ({:{s}z.2f} to {:{s}z.2f})".format(*figure, s=sign)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
