@@ -102,6 +102,22 @@ def test_answers_are_drawn_at_a_temperature_and_greedily_without(cli, coarse):
     assert sum(a != b for a, b in zip(greedy, drawn, strict=True)) > 10
 
 
+def test_the_seed_fixes_the_answers_too_and_language_and_temperature_are_kept(cli, tmp_path):
+    """One row, so that only its answers can differ."""
+    rows = tmp_path / "row.jsonl"
+    rows.write_text(json.dumps({"question": "Name the color of milk.", "answer": "white"}) + "\n")
+    ask = ("rate", "prepare", "--models", MODEL, "--data", rows, "--temperature", 5, "--language", "vi")
+    answers = set()
+    for seed in range(4):
+        done = cli(*ask, "--seed", seed, "--out", f"{seed}.html", "--max-new-tokens", 20)
+        assert done.status == 0, done.err
+        key = read_key(Path(f"{seed}.key.json"))
+        assert (key.language, key.temperature, key.seed) == ("vi", 5.0, seed)
+        answers.update(key.items[0].answers)
+    assert len(answers) == 4
+    assert '<html lang="vi">' in Path("0.html").read_text(encoding="utf-8")
+
+
 def test_a_model_is_rated_beside_the_reference_and_alone(cli):
     assert cli("rate", "prepare", "--models", MODEL, "reference", "--rows", 5, "--out", "two.html").status == 0
     for item in read_key(Path("two.key.json")).items:
