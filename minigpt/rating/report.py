@@ -84,9 +84,9 @@ def criteria(summary: Summary) -> str:
     text = f"## Ratings from {WORST} to {BEST}\n\n{table(rows)}"
     if len(models) == 2:
         text += (
-            "\n\nThe difference is taken where a rater rated both answers. To see it in 80 of 100 studies takes about "
+            "\n\nThe difference is taken where a rater rated both answers. The last column is about how many items it "
         )
-        text += "so many items, with as many raters."
+        text += "takes to see it in 80 of 100 studies, with as many raters."
     if len(summary.raters) > 1:
         cancels = "; in the difference that cancels" * (len(models) == 2)
         text += "\n\nWhere the same few people rate everything, and some are severe throughout, a model's own interval "

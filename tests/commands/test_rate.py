@@ -62,6 +62,7 @@ def test_the_better_of_two_models_wins_and_its_wins_become_pairs_that_prefer_lea
     assert done.status == 0, done.err
     report = Path("report.md").read_text()
     assert done.out.startswith(report)
+    assert "3 raters, each of whom judged 40 of 40 items." in report
     score = next(line for line in report.splitlines() if line.startswith("- The score of"))
     assert float(re.search(r"\((\d+\.\d)%", score)[1]) > 50, score
     assert Path("ratings.png").stat().st_size > 10_000

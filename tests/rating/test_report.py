@@ -50,6 +50,7 @@ def test_no_text_of_a_model_or_a_rater_is_markup_or_reaches_the_terminal_as_a_co
     assert "\n# no heading" not in said
     assert said.count("`` `code` | pipe\\n# no heading\\x1b[31m\\u202e <script> ``") == 1 + 4
     assert "## Remarks" in said
+    assert "## Remarks" not in report(summary(TWO, 0, remark=" \n"))
 
 
 def test_one_rater_leaves_agreement_unknown_and_says_so():
