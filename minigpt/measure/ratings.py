@@ -9,8 +9,9 @@ from jaxtyping import Float
 
 from minigpt.measure.interval import Z, bootstrap_within
 
-ROUNDING = 1e-12  # a mean of n numbers that is less than this of the largest is 0, up to thousands of them
 Z_POWER = 0.8416212335729143  # a standard normal is below it with probability 0.8
+ROUNDING = 1e-12  # of the largest difference: thirds and sevenths that cancel leave a mean of this size
+FEWEST = 6  # items: if fewer have a winner, the sign test's p is above 0.05 even where all have the same one
 
 
 def mean_rating(ratings: Float[np.ndarray, "items raters"]) -> tuple[float, float, float]:
@@ -69,11 +70,10 @@ def items_needed(differences: Float[np.ndarray, " items"]) -> int | None:
     95% interval leaves 0 out.
 
     With the mean d and the standard deviation s of the items' differences, n = ((Z + Z_POWER) s / d)^2, from the normal
-    approximation. None without a difference but for rounding, or with less than two items.
+    approximation, which is wrong for a handful: at least FEWEST. They are items like the given ones, each judged by as
+    many raters. None without a difference, or with fewer than two items.
     """
-    if len(differences) < 2:
+    mean = float(np.mean(differences)) if len(differences) else 0.0
+    if len(differences) < 2 or abs(mean) <= ROUNDING * float(np.abs(differences).max()):
         return None
-    mean, spread = float(np.mean(differences)), float(np.std(differences, ddof=1))
-    if abs(mean) <= ROUNDING * np.abs(differences).max():
-        return None
-    return max(2, math.ceil(((Z + Z_POWER) * spread / mean) ** 2))
+    return max(FEWEST, math.ceil(((Z + Z_POWER) * float(np.std(differences, ddof=1)) / mean) ** 2))

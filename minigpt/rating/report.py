@@ -54,21 +54,21 @@ def preferences(summary: Summary) -> str:
     neither = sum(counts.values()) - counts[None] - wins - losses
     lines = [
         f"The score of {first}, its share with half of the votes for neither, is {percent(summary.score)}; one half is "
-        "a draw.",
-        f"By the majority of each item's raters {first} has {wins}, {second} {losses}, and {neither} are undecided: "
+        "a draw. Each item counts once, however many voted on it.",
+        f"By the majority of each item's raters {first} has {wins}, {second} {losses}, and {neither} went to neither: "
         f"the sign test's p is {summary.p:.2g}.",
-        how_many_it_takes(summary),
+        lead(summary.score[0], summary.needed),
     ]
-    left, one_answer = summary.on_the_left
-    if one_answer:
-        lines.append(f"Of the votes for one answer, {left} of {one_answer} were for the one on the left.")
+    left, of = summary.on_the_left
+    if of:
+        lines.append(f"Of the votes for one answer, {left} of {of} were for the one on the left.")
     return "## Which answer is better\n\n" + table(rows) + "\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def how_many_it_takes(summary: Summary) -> str:
-    if summary.needed:
-        return f"To see a lead of this size in 80 of 100 studies takes about {summary.needed:,} items."
-    if math.isclose(summary.score[0], 0.5):
+def lead(score: float, needed: int | None) -> str:
+    if needed:
+        return f"To see a lead of this size in 80 of 100 studies takes about {needed:,} items, with as many raters."
+    if math.isclose(score, 0.5):
         return "There is no lead of either."
     return "How many items it takes to see a lead of this size cannot be known from one."
 
@@ -85,6 +85,11 @@ def criteria(summary: Summary) -> str:
             row += [number(gap, "+"), f"{needed:,}" if needed else NONE]
         rows.append(row)
     text = f"## Ratings from {WORST} to {BEST}\n\n{table(rows)}"
+    if len(models) == 2:
+        text += (
+            "\n\nThe difference is taken where a rater rated both answers. The last column is about how many items it "
+        )
+        text += "takes to see it in 80 of 100 studies, with as many raters."
     if len(summary.raters) > 1:
         cancels = "; in the difference that cancels" * (len(models) == 2)
         text += "\n\nWhere the same few people rate everything, and some are severe throughout, a model's own interval "
@@ -98,9 +103,9 @@ def how_far_they_agree(summary: Summary) -> str:
         return text + "That cannot be known from one rater."
     rows = [["", "alpha"]]
     rows += [[name, NONE if alpha is None else f"{alpha:z.2f}"] for name, alpha in summary.agreement.items()]
-    text += f"{table(rows)}\n\nKrippendorff's alpha: 1 if all agree, 0 if no more than by chance."
+    text += f"{table(rows)}\n\nKrippendorff's alpha: 1 if all agree, 0 if no more than by chance, below 0 if less."
     if None in summary.agreement.values():
-        text += f" {NONE}: not known, as no answer was judged by two raters, or all judgments are the same."
+        text += f" {NONE}: not known, as no answer was judged by two raters, or all that were got the same."
     return text
 
 

@@ -129,14 +129,11 @@ class Summary:
         spreads = [float(np.std([one.ratings[name] for one in said if name in one.ratings])) for name in sorted(names)]
         return (sum(pairs) / len(pairs) if pairs else 0.0), (sum(spreads) / len(spreads) if spreads else 0.0)
 
-    def is_complete(self, judgment: Judgment) -> bool:
-        """Whether something was chosen or rated, though not all; a remark alone is no judgment."""
-        return judgment.preference is not None or bool(judgment.ratings)
-
     @property
     def judged(self) -> list[int]:
-        """How many items each rater has judged."""
-        return [sum(map(self.is_complete, rater.judgments.values())) for rater in self.raters]
+        """How many items each rater has judged: chosen something, "cannot judge" too, or given a rating."""
+        said = [rater.judgments.values() for rater in self.raters]
+        return [sum(one.preference is not None or bool(one.ratings) for one in judgments) for judgments in said]
 
 
 def figure(table: Float[np.ndarray, "items raters"]) -> Figure | None:

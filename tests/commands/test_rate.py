@@ -64,6 +64,7 @@ def test_the_better_of_two_models_wins_and_its_wins_become_pairs_that_prefer_lea
     assert done.status == 0, done.err
     report = Path("report.md").read_text()
     assert done.out.startswith(report)
+    assert "3 raters, each of whom judged 40 of 40 items." in report
     score = next(line for line in report.splitlines() if line.startswith("- The score of"))
     assert float(re.search(r"\((\d+\.\d)%", score)[1]) > 50, score
     assert Path("ratings.png").stat().st_size > 10_000
@@ -102,6 +103,22 @@ def test_answers_are_drawn_at_a_temperature_and_greedily_without(cli, coarse):
     )
     assert drawn == again
     assert sum(a != b for a, b in zip(greedy, drawn, strict=True)) > 10
+
+
+def test_the_seed_fixes_the_answers_too_and_language_and_temperature_are_kept(cli, tmp_path):
+    """One row, so that only its answers can differ."""
+    rows = tmp_path / "row.jsonl"
+    rows.write_text(json.dumps({"question": "Name the color of milk.", "answer": "white"}) + "\n")
+    ask = ("rate", "prepare", "--models", MODEL, "--data", rows, "--temperature", 5, "--language", "vi")
+    answers = set()
+    for seed in range(4):
+        done = cli(*ask, "--seed", seed, "--out", f"{seed}.html", "--max-new-tokens", 20)
+        assert done.status == 0, done.err
+        key = read_key(Path(f"{seed}.key.json"))
+        assert (key.language, key.temperature, key.seed) == ("vi", 5.0, seed)
+        answers.update(key.items[0].answers)
+    assert len(answers) == 4
+    assert '<html lang="vi">' in Path("0.html").read_text(encoding="utf-8")
 
 
 def test_a_model_is_rated_beside_the_reference_and_alone(cli):

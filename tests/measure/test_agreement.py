@@ -90,6 +90,12 @@ def test_with_the_items_needed_eight_of_ten_studies_find_the_difference():
 def test_no_difference_and_no_second_item_need_no_number():
     assert items_needed(np.array([1.0, -1.0])) is None
     assert items_needed(np.array([1.0])) is None
-    assert (tie := np.array([1 / 2, -1 / 6, -1 / 3])).mean() != 0
-    assert items_needed(tie) is None
-    assert items_needed(np.array([2.0, 2.0])) == 2
+    assert items_needed(np.array([])) is None
+    assert items_needed(np.array([1 / 2, -1 / 6, -1 / 3])) is None, "rounding is no difference"
+
+
+def test_no_study_is_so_small_that_the_sign_test_could_not_find_anything():
+    """All items of one winner: the normal approximation takes any number of them, the sign test six."""
+    needed = items_needed(np.array([2.0, 2.0]))
+    assert needed is not None
+    assert sign_test(needed, 0) < 0.05 < sign_test(needed - 1, 0)

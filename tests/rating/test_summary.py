@@ -103,7 +103,7 @@ def test_ratings_are_those_of_the_model_whatever_side_it_was_on():
     (gap, low, high), needed = found.differences["accuracy"]
     assert gap == 2.5
     assert (low, high) == mean_rating(np.array([[2.0, 3.0]] * 12))[1:]
-    assert needed == 2
+    assert needed == items_needed(np.array([2.5] * 12))
     assert found.differences["reasoning"] == (None, None)
     left, of = found.on_the_left
     assert (left, of) == (2 * sum(item.sides[0].model == 0 for item in key.items), 24)
@@ -151,6 +151,22 @@ def test_the_items_in_dispute_come_first_and_undisputed_ones_not_at_all():
     found = voted([0, 0, 0, 0], [0, 1, 0, 1], [0, 0, 0, EQUAL])
     assert [found.key.items.index(item) for item in found.most_disputed(5)] == [3, 1]
     assert len(found.most_disputed(1)) == 1
+
+
+def test_among_items_of_equal_votes_those_come_first_whose_ratings_are_farthest_apart():
+    key, apart = key_of([("a", "b")] * 4), (1, 0, 3, 2)
+    raters = [
+        Rater(f"{j}", {item.id: Judgment(0, {(1, "reasoning"): 1 + j * apart[i]}) for i, item in enumerate(key.items)})
+        for j in range(2)
+    ]
+    assert [key.items.index(item) for item in Summary(key, raters).most_disputed(4)] == [2, 3, 0]
+
+
+def test_a_rating_without_a_choice_is_a_judgment_too_and_a_remark_alone_is_none():
+    key = key_of([("a", "b")] * 3)
+    said = (Judgment(None, {(0, "accuracy"): 5}), Judgment(CANNOT_JUDGE, {}), Judgment(None, {}, "hm"))
+    judgments = {item.id: one for item, one in zip(key.items, said, strict=True)}
+    assert Summary(key, [Rater("Anna", judgments), Rater("Bao", {})]).judged == [2, 0]
 
 
 def test_the_pairs_of_a_majority_are_read_back_as_pairs(tmp_path: Path):
