@@ -1,4 +1,4 @@
-"""Whether a file can be written, found out before the work whose result goes into it."""
+"""Write a text file; whether that is possible, found out before the work whose result goes into it."""
 
 import os
 from pathlib import Path
@@ -29,3 +29,11 @@ def check_new(path: Path) -> None:
     if os.path.lexists(path) and not path.is_dir():
         raise UserError(f"{path} already exists; choose another name.")
     check_writable(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write it in UTF-8 with \\n at the end of a line, on Windows too. UserError if that is not possible."""
+    try:
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -56,7 +56,7 @@ def read_key(path: Path) -> Key:
     except (TypeError, KeyError, ValueError):  # parts that are missing, or of another kind
         same = False
     if not same:
-        raise UserError(f"{path} was changed after it was written, so whose answer each is is not certain any more.")
+        raise UserError(f"{path} was changed after it was written: it is not certain any more whose answer each is.")
     return key
 
 

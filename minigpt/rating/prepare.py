@@ -4,29 +4,21 @@ import json
 import random
 import secrets
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm import tqdm
 
 from minigpt.cli.layout import say
 from minigpt.errors import UserError
-from minigpt.measure.accuracy import answer, wanted
 from minigpt.pretrained.folder import model_folder
 from minigpt.ranges import AtOnce, Count, Seed, Temperature
-from minigpt.rating.key import REFERENCE, Item, Key, Language, draw_name, draw_sides
+from minigpt.rating.answers import Model, Reference, collect, read_prompts
+from minigpt.rating.key import REFERENCE, Key, Language
 from minigpt.rating.page import page_html
 from minigpt.run.device import Device
 from minigpt.run.start import load_model
 from minigpt.sample.sampling import Sampling
-from minigpt.text.pairs import as_conversations, read_either
-from minigpt.text.plain import is_plain_text
-from minigpt.text.records import Conversation, data_names
-from minigpt.writing import check_new
-
-LEAST_AT_ONCE = 16  # prompts answered together, though fewer items are missing
+from minigpt.writing import check_new, write_text
 
 
 @dataclass
@@ -65,37 +57,6 @@ class PrepareOptions:
     """Where to compute; auto takes a CUDA or Apple GPU if there is one."""
 
 
-class Model:
-    """A model that answers prompts."""
-
-    def __init__(self, name: str, options: PrepareOptions) -> None:
-        self.model, self.template = load_model(name, options.template, options.device)
-        self.template.check(self.model.config.tokens)
-        self.most, self.batch_size = options.max_new_tokens, options.batch_size
-        self.sampling = Sampling(options.temperature)
-
-    def fits(self, row: Conversation) -> bool:
-        """Whether its prompt leaves room for an answer."""
-        return len(self.template.prompt(row.asked)) < self.model.config.n_ctx
-
-    def answers(self, rows: Sequence[Conversation], seed: int, progress: Callable[[int], object]) -> list[str]:
-        prompts = [row.asked for row in rows]
-        return answer(
-            self.model, self.template, prompts, self.most, self.batch_size, progress, self.sampling, seed
-        )  # fmt: skip
-
-
-class Reference:
-    """The data's own answers, in a model's place."""
-
-    def fits(self, row: Conversation) -> bool:
-        return True
-
-    def answers(self, rows: Sequence[Conversation], seed: int, progress: Callable[[int], object]) -> list[str]:
-        progress(len(rows))
-        return [wanted(row) for row in rows]
-
-
 def prepare(options: PrepareOptions) -> None:
     check_models(options.models)
     key_path = key_beside(options.out)
@@ -105,7 +66,7 @@ def prepare(options: PrepareOptions) -> None:
     seed = secrets.randbits(63) if options.seed is None else options.seed
     draw = random.Random(seed)
     draw.shuffle(rows)
-    models = [Reference() if name == REFERENCE else Model(name, options) for name in options.models]
+    models = [Reference() if name == REFERENCE else loaded(name, options) for name in options.models]
     found = collect(models, rows, options.rows, draw)
     not_shown = {"with the same answer twice": found.equal, "too long for a model's context": found.too_long}
     why = ", ".join(f"{count:,} {what}" for what, count in not_shown.items() if count)
@@ -119,6 +80,11 @@ def prepare(options: PrepareOptions) -> None:
     say(f"{key_path}: the key, which says whose answer each is. Keep it to yourself.")
     say(f"Send {options.out} to the raters. When their files are back:")
     print(f"  python -m minigpt.rate summarize {shlex.quote(str(key_path))} ratings-*.json")
+
+
+def loaded(name: str, options: PrepareOptions) -> Model:
+    model, template = load_model(name, options.template, options.device)
+    return Model(model, template, Sampling(options.temperature), options.max_new_tokens, options.batch_size)
 
 
 def check_models(names: Sequence[str]) -> None:
@@ -137,48 +103,6 @@ def key_beside(out: Path) -> Path:
     return out.with_suffix(".key.json")
 
 
-def read_prompts(names: Sequence[str]) -> list[Conversation]:
-    """The conversations of --data; of a pair its prompt, with the chosen answer as reference."""
-    names = data_names(names, "test")
-    if text := [name for name in names if is_plain_text(name)]:
-        raise UserError(f"{text[0]} is plain text; people rate answers, so --data takes conversations.")
-    return as_conversations(read_either(names))
-
-
-@dataclass
-class Found:
-    """The items of a page, and how many conversations were passed over on the way."""
-
-    items: list[Item] = field(default_factory=list)
-    equal: int = 0
-    too_long: int = 0
-
-
-def collect(
-    models: Sequence[Model | Reference], rows: Sequence[Conversation], count: int, draw: random.Random
-) -> Found:
-    """Items of the first rows, in their order, on which the models' answers differ."""
-    found, left = Found(), iter(rows)
-    with tqdm(desc="answering", unit="answer", total=0, leave=False) as bar:
-        while (missing := count - len(found.items)) and (part := list(islice(left, max(LEAST_AT_ONCE, missing)))):
-            fitting = [row for row in part if all(model.fits(row) for model in models)]
-            bar.total += len(fitting) * len(models)
-            answers = [model.answers(fitting, draw.getrandbits(63), bar.update) for model in models]
-            of_row = dict(zip(map(id, fitting), zip(*answers, strict=True), strict=True))
-            for row in part:
-                if len(found.items) == count:
-                    break
-                said = of_row.get(id(row))
-                if said is None:
-                    found.too_long += 1
-                elif len({one.strip() for one in said}) < len(said):  # what nobody could see
-                    found.equal += 1
-                else:
-                    messages = [{"role": m["role"], "content": m["content"]} for m in row.asked]
-                    found.items.append(Item(draw_name(draw), messages, draw_sides(said, draw), row.source, row.kind))
-    return found
-
-
 def write_both(texts: Mapping[Path, str]) -> None:
     """Write new files: all of them, or none."""
     try:
@@ -188,10 +112,3 @@ def write_both(texts: Mapping[Path, str]) -> None:
         for path in texts:
             path.unlink(missing_ok=True)
         raise
-
-
-def write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -12,11 +12,10 @@ from minigpt.errors import UserError
 from minigpt.rating.files import read_key, read_raters
 from minigpt.rating.pairs import preference_rows
 from minigpt.rating.picture import draw_ratings
-from minigpt.rating.prepare import write_text
 from minigpt.rating.report import report
 from minigpt.rating.summary import SPLIT, Summary
 from minigpt.run.picture import check_picture
-from minigpt.writing import check_writable
+from minigpt.writing import check_writable, write_text
 
 
 @dataclass
@@ -98,4 +97,4 @@ def pairs_in_words(summary: Summary, count: int, path: Path) -> str:
         "an empty answer": wins + losses - count,
     }
     why = ", ".join(f"{many} with {what}" for what, many in left_out.items() if many)
-    return f"{count} pairs in {path}" + (f"; left out: {why}." if why else ".")
+    return f"Pairs in {path}: {count:,}" + (f"; left out: {why}." if why else ".")

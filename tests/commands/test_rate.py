@@ -14,9 +14,9 @@ import torch
 
 from lessons.trained import MODEL
 from minigpt import GPT, read_conversations
+from minigpt.rating.answers import Reference, collect
 from minigpt.rating.files import read_key
 from minigpt.rating.key import Key
-from minigpt.rating.prepare import Reference, collect
 from minigpt.text.pairs import read_pairs
 from minigpt.text.records import BUILTIN
 from minigpt.text.template import save_template, template_of
@@ -73,7 +73,7 @@ def test_the_better_of_two_models_wins_and_its_wins_become_pairs_that_prefer_lea
     assert len(pairs) >= 15
     assert sum(right) / len(right) > 0.9
     left_out = 40 - len(pairs)
-    assert f"{len(pairs)} pairs in pairs.jsonl; left out: " in done.out
+    assert f"Pairs in pairs.jsonl: {len(pairs)}; left out: " in done.out
     assert sum(int(part.split()[0]) for part in done.out.rpartition("left out: ")[2].split(", ")) == left_out
     learned = cli("prefer", "--init", coarse, "--data", "pairs.jsonl", "--steps", 1, "--batch-size", 4, "--run", "run")
     assert learned.status == 0, learned.err

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from minigpt.rating.key import Item, Key, Language, Side
 
 
-def key_of(
+def fixed_key(
     items: Sequence[tuple[str, Sequence[str]]] = (("2 + 2?", ("4", "5")),) * 3,
     language: Language = "en",
     first_model: int = 0,

@@ -5,7 +5,7 @@ from importlib.resources import files
 import pytest
 
 from tests.rating.browser import NARROW, WIDE
-from tests.rating.pages import key_of
+from tests.rating.pages import fixed_key
 
 FOUND = """async () => (await axe.run()).violations
     .filter(({impact}) => impact === "serious" || impact === "critical")
@@ -25,7 +25,7 @@ def test_axe_finds_nothing_serious(visit, axe: str, language, scheme: str, answe
     """With everything open that may be: the instruction, each message, a chosen grade, focus in a group."""
     refuse = "Storage.prototype.setItem = () => {throw new DOMException('full', 'QuotaExceededError')}"
     size = NARROW if scheme == "dark" else WIDE
-    key = key_of([("What is 2 + 2?", answers)], language)
+    key = fixed_key([("What is 2 + 2?", answers)], language)
     page = visit(key, script=refuse, color_scheme=scheme, viewport=size)
     page.evaluate("go(1); document.querySelector('details').open = true")
     page.get_by_role("button", name={"en": "Save", "vi": "Lưu"}[language]).click()
@@ -38,14 +38,14 @@ def test_axe_finds_nothing_serious(visit, axe: str, language, scheme: str, answe
 
 
 def test_axe_would_find_something(visit, axe: str) -> None:
-    page = visit(key_of())
+    page = visit(fixed_key())
     page.evaluate("document.querySelector('label.name').replaceWith(byId('name'))")
     page.evaluate(axe)
     assert [rule for rule, _ in page.evaluate(FOUND)] == ["label-title-only", "label"]
 
 
 def test_progress_and_grades_are_seen_in_colors_that_the_system_forces(visit) -> None:
-    page = visit(key_of([("2 + 2?", ("4",))] * 2), forced_colors="active")
+    page = visit(fixed_key([("2 + 2?", ("4",))] * 2), forced_colors="active")
 
     def looks(where) -> bytes:
         return where.screenshot(animations="disabled")
@@ -60,7 +60,7 @@ def test_progress_and_grades_are_seen_in_colors_that_the_system_forces(visit) ->
 
 
 def test_the_page_says_in_its_language_that_it_needs_javascript(visit) -> None:
-    page = visit(key_of(language="vi"), java_script_enabled=False)
+    page = visit(fixed_key(language="vi"), java_script_enabled=False)
     assert page.locator("noscript p").is_visible()
     assert page.locator("noscript").inner_text().startswith("Trang này cần JavaScript.")
     assert not page.get_by_role("button").first.is_visible()

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.rating.pages import key_of
+from tests.rating.pages import fixed_key
 
-KEY = key_of()
+KEY = fixed_key()
 STORED = f"minigpt ratings {KEY.page}"
 REFUSED = "This browser does not let the page keep your ratings."
 FORBIDDEN = {
@@ -57,7 +57,7 @@ def test_a_closed_tab_goes_on_where_it_was_and_as_the_same_rater(visit) -> None:
 def test_another_page_and_another_person_begin_with_nothing(visit) -> None:
     page = visit(KEY)
     press(page, "5")
-    other = visit(key_of(language="vi"), page.context)
+    other = visit(fixed_key(language="vi"), page.context)
     assert chosen(other) == []
     first = page.evaluate("state.rater.id")
     assert other.evaluate("state.rater.id") != first

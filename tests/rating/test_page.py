@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from minigpt.rating.key import CRITERIA, Item, Key, Side
 from minigpt.rating.page import HERE, page_html
-from tests.rating.pages import key_of
+from tests.rating.pages import fixed_key
 
 WORDS = json.loads((HERE / "words.json").read_text(encoding="utf-8"))
 
@@ -58,7 +58,7 @@ any_items = st.lists(st.tuples(any_text, st.lists(any_text, min_size=1, max_size
 
 @given(any_items)
 def test_the_page_holds_every_text_exactly_and_as_no_markup(items: list) -> None:
-    key = key_of(items)
+    key = fixed_key(items)
     text = page_html(key)
     page = Page(text.encode().decode())  # a file can hold it
     assert page.data == {
@@ -72,17 +72,17 @@ def test_the_page_holds_every_text_exactly_and_as_no_markup(items: list) -> None
             for item in key.items
         ],
     }
-    assert page.tags == Page(page_html(key_of())).tags
+    assert page.tags == Page(page_html(fixed_key())).tags
 
 
 def test_the_characters_that_a_parser_of_html_changes_are_escaped() -> None:
-    text = page_html(key_of([("</script><!--&amp;\r\n\0\u2028\u2029\ud800", ["a"])]))
+    text = page_html(fixed_key([("</script><!--&amp;\r\n\0\u2028\u2029\ud800", ["a"])]))
     assert "\\u003c/script\\u003e\\u003c!--\\u0026amp;\\r\\n\\u0000\\u2028\\u2029\\ud800" in text
 
 
 def test_nothing_of_the_key_but_ids_and_texts_is_in_the_page() -> None:
     """What a row of data may hold beside its text is the maker's business too."""
-    key = key_of()
+    key = fixed_key()
     [message] = key.items[0].messages
     marked = Item("item", [{**message, "weight": 1, "input": "secret input"}], key.items[0].sides, "secret source")
     text = page_html(Key(key.models, (marked, *key.items), key.equal, key.seed, key.temperature))
@@ -92,14 +92,14 @@ def test_nothing_of_the_key_but_ids_and_texts_is_in_the_page() -> None:
 
 
 def test_the_page_does_not_depend_on_which_model_wrote_an_answer() -> None:
-    one, other = key_of(first_model=0), key_of(first_model=1)
+    one, other = fixed_key(first_model=0), fixed_key(first_model=1)
     assert one.page != other.page
     assert page_html(one).replace(one.page, other.page) == page_html(other)
 
 
 @pytest.mark.parametrize("language", ["en", "vi"])
 def test_the_policy_allows_this_style_and_this_script_and_nothing_else(language) -> None:
-    page = Page(page_html(key_of(language=language)))
+    page = Page(page_html(fixed_key(language=language)))
     [(policy, _)] = page.found("meta", **{"http-equiv": "Content-Security-Policy"})
 
     def checksum(text: str) -> str:
@@ -123,7 +123,7 @@ def test_the_policy_allows_this_style_and_this_script_and_nothing_else(language)
 def test_thirty_items_are_under_300_kb(language) -> None:
     """With answers of 256 tokens' length each, longer than nearly all of GSM8K's."""
     prompt, answer = "Một cửa hàng bán 48 chiếc bánh. " * 12, "Tháng Năm bán 48 / 2 = 24 chiếc bánh.\n" * 25
-    text = page_html(key_of([(prompt, (answer, answer))] * 30, language))
+    text = page_html(fixed_key([(prompt, (answer, answer))] * 30, language))
     assert 60_000 < len(text.encode()) < 300_000
 
 
@@ -145,7 +145,7 @@ def test_every_word_has_its_place_and_every_place_its_word() -> None:
     by_part |= {f"{start}{side}" for side in ("left", "right", "first", "second") for start in ("", "answer_")}
     assert in_frame | by_part | {*re.findall(r"\bwords\.(\w+)", script)} == {*WORDS["en"]}
     for language, words in WORDS.items():
-        text = page_html(key_of(language=language))
+        text = page_html(fixed_key(language=language))
         assert f'<html lang="{language}">' in text
         assert f"<title>{html.escape(words['title'])}</title>" in text
 

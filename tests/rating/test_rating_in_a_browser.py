@@ -4,9 +4,9 @@ import json
 
 from minigpt.rating.key import BOTH_BAD, CANNOT_JUDGE, CRITERIA, EQUAL, RATINGS_FORMAT, Key
 from tests.rating.browser import NARROW
-from tests.rating.pages import key_of
+from tests.rating.pages import fixed_key
 
-KEY = key_of([("What is 2 + 2?", ("4", "5")), ("And 3 + 3?", ("It is 7.", "It is 6.")), ("Bye", ("", "Bye"))])
+KEY = fixed_key([("What is 2 + 2?", ("4", "5")), ("And 3 + 3?", ("It is 7.", "It is 6.")), ("Bye", ("", "Bye"))])
 
 
 def group(page, criterion: str, answer: str):
@@ -177,7 +177,7 @@ def test_the_key_that_ends_a_composition_does_not_save(visit) -> None:
 
 
 def test_narrow_screens_call_the_answers_first_and_second_and_never_scroll_sideways(visit) -> None:
-    page = visit(key_of([("w" * 500, ("x" * 5000, "y z"))]), viewport=NARROW)
+    page = visit(fixed_key([("w" * 500, ("x" * 5000, "y z"))]), viewport=NARROW)
     first, second = (page.get_by_role("region", name=f"{which} answer") for which in ("First", "Second"))
     rate(page, "First answer", "1", "2", "3")
     rate(page, "Second answer", "1", "2", "3")
@@ -192,7 +192,7 @@ def test_narrow_screens_call_the_answers_first_and_second_and_never_scroll_sidew
 
 
 def test_one_answer_is_rated_without_a_choice(visit) -> None:
-    key: Key = key_of([("2 + 2?", ("4",))])
+    key: Key = fixed_key([("2 + 2?", ("4",))])
     page = visit(key)
     for digit in "542":
         page.keyboard.press(digit)
@@ -222,7 +222,7 @@ def test_a_name_becomes_a_file_name(visit) -> None:
 
 
 def test_both_sides_have_the_same_markup(visit) -> None:
-    page = visit(key_of([("2 + 2?", ("4", "4"))]))
+    page = visit(fixed_key([("2 + 2?", ("4", "4"))]))
     left, right = (page.locator(".answer").nth(place).evaluate("(side) => side.outerHTML") for place in (0, 1))
     for one, other in (("Left", "Right"), ("First", "Second"), ("-0", "-1"), ('"00"', '"01"')):
         left = left.replace(one, other)

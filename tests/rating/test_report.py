@@ -147,7 +147,7 @@ def test_items_without_a_vote_are_not_among_the_undecided_and_give_no_pair():
     found = Summary(key, raters)
     assert "`runs/a` has 1, `runs/b` 1, and 2 went to neither" in report(found)
     assert pairs_in_words(found, 1, Path("pairs.jsonl")) == (
-        "1 pairs in pairs.jsonl; left out: 1 with a split vote, 1 with a majority for neither, 1 with no vote, "
+        "Pairs in pairs.jsonl: 1; left out: 1 with a split vote, 1 with a majority for neither, 1 with no vote, "
         "1 with an empty answer."
     )
 

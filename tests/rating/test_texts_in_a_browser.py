@@ -2,7 +2,7 @@
 
 import json
 
-from tests.rating.pages import key_of
+from tests.rating.pages import fixed_key
 
 TEXTS = [
     "</script><script>window.hacked = 1</script>",
@@ -41,7 +41,7 @@ SHOWN = """() => [...document.querySelectorAll(".text")].map((box) => [
 
 
 def test_every_text_is_shown_letter_by_letter_and_none_is_run(visit) -> None:
-    page = visit(key_of([(text, (text, text)) for text in TEXTS]))
+    page = visit(fixed_key([(text, (text, text)) for text in TEXTS]))
     for n, text in enumerate(TEXTS):
         assert page.locator("#heading").text_content() == f"Item {n + 1} of {len(TEXTS)}"
         shown = page.evaluate(SHOWN)
@@ -52,7 +52,7 @@ def test_every_text_is_shown_letter_by_letter_and_none_is_run(visit) -> None:
 
 
 def test_a_rater_s_own_words_are_text_too(visit) -> None:
-    page = visit(key_of())
+    page = visit(fixed_key())
     page.get_by_label("Your name").fill(TEXTS[2])
     page.get_by_label("Remark").fill(TEXTS[0])
     with page.expect_download() as download:
@@ -74,7 +74,7 @@ CODES = {
 
 
 def test_a_hidden_character_shows_its_code(visit) -> None:
-    page = visit(key_of([("?", (text,)) for text in CODES]))
+    page = visit(fixed_key([("?", (text,)) for text in CODES]))
     for codes in CODES.values():
         spans = page.locator(".answer .text span")
         shown = spans.evaluate_all("(all) => all.map((one) => getComputedStyle(one, '::before').content)")
@@ -84,7 +84,7 @@ def test_a_hidden_character_shows_its_code(visit) -> None:
 
 def test_an_override_moves_no_letter(visit) -> None:
     """Where the letters a, b and c after it are on the screen: from left to right, as without it."""
-    page = visit(key_of([("?", ("\u202e\u2067abc",))]))
+    page = visit(fixed_key([("?", ("\u202e\u2067abc",))]))
     places = page.locator(".answer .text").evaluate(
         """(box) => [0, 1, 2].map((n) => {
             const range = document.createRange();
@@ -98,14 +98,14 @@ def test_an_override_moves_no_letter(visit) -> None:
 
 
 def test_an_answer_without_letters_is_called_so(visit) -> None:
-    page = visit(key_of([("?", (text, "5")) for text in ("", " \n\t", "a")]))
+    page = visit(fixed_key([("?", (text, "5")) for text in ("", " \n\t", "a")]))
     for said in ("Empty: there is no text here.", "Blank: only spaces or line breaks.", ""):
         assert "".join(page.locator(".answer .empty").all_text_contents()) == said
         page.keyboard.press("Enter")
 
 
 def test_a_long_text_scrolls_and_is_reached_by_keyboard(visit) -> None:
-    page = visit(key_of([("?", ("line\n" * 500, "short"))]))
+    page = visit(fixed_key([("?", ("line\n" * 500, "short"))]))
     page.locator("summary").focus()
     page.keyboard.press("Tab")
     focused = page.evaluate("document.activeElement.matches('.text') && document.activeElement.textContent.slice(0, 4)")
@@ -116,7 +116,7 @@ def test_a_long_text_scrolls_and_is_reached_by_keyboard(visit) -> None:
 
 def test_a_text_that_scrolls_looks_cut_off_where_there_is_more(visit) -> None:
     """Telephones show no bar, and a box may end between two lines."""
-    page = visit(key_of([("?", ("line\n" * 500, "short"))]))
+    page = visit(fixed_key([("?", ("line\n" * 500, "short"))]))
     edge = """([box, end]) => {
         const {x, y, width} = box.getBoundingClientRect();
         return {x: x + width / 2, y: end ? y + box.clientHeight - 2 : y, width: 2, height: 2};
