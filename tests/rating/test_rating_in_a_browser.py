@@ -184,7 +184,9 @@ def test_narrow_screens_call_the_answers_first_and_second_and_never_scroll_sidew
     prefer(page, "The second one")
     assert first.first.bounding_box()["y"] < second.first.bounding_box()["y"]
     assert "Left" not in page.locator("main").inner_text()
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    for letters in ("", "32px"):  # as they are, and doubled
+        page.evaluate(f"document.documentElement.style.fontSize = '{letters}'")
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), letters
     assert page.evaluate(
         "[...document.querySelectorAll('button:not([hidden]), .option, summary, textarea, input[type=text]')]"
         ".map((target) => target.getBoundingClientRect()).filter(({width, height}) => width < 44 || height < 44)"
