@@ -29,16 +29,16 @@ def browser() -> Iterator:
 
 
 def main(page: Path, out: Path, item: int = 1) -> None:
-    """The page as it is when a rater has judged an item, and prefers the right answer."""
+    """The page as it is when a rater has judged an item, and prefers the left answer."""
     with browser() as found:
         context = found.new_context(viewport={"width": 1100, "height": 1270}, reduced_motion="reduce")
         tab = context.new_page()
         tab.goto(page.resolve().as_uri())
         for _ in range(item - 1):
             tab.get_by_role("button", name="Next").click()
-        for group, grade in zip(tab.locator("#answers fieldset").all(), "243555", strict=True):
+        for group, grade in zip(tab.locator("#answers fieldset").all(), "555243", strict=True):
             group.get_by_label(grade, exact=True).check()
-        tab.locator("#choice input").nth(1).check()
+        tab.locator("#choice input").first.check()
         tab.evaluate("scrollTo(0, 0)")
         tab.screenshot(path=out)
 

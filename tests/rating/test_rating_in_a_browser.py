@@ -184,7 +184,7 @@ def test_narrow_screens_call_the_answers_first_and_second_and_never_scroll_sidew
     prefer(page, "The second one")
     assert first.first.bounding_box()["y"] < second.first.bounding_box()["y"]
     assert "Left" not in page.locator("main").inner_text()
-    for letters in ("", "32px"):  # as they are, and doubled
+    for letters in ("32px", ""):  # doubled, and as they are
         page.evaluate(f"document.documentElement.style.fontSize = '{letters}'")
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), letters
     assert page.evaluate(
