@@ -1,6 +1,7 @@
 """Write a text file; whether that is possible, found out before the work whose result goes into it."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from minigpt.errors import UserError
@@ -29,6 +30,15 @@ def check_new(path: Path) -> None:
     if os.path.lexists(path) and not path.is_dir():
         raise UserError(f"{path} already exists; choose another name.")
     check_writable(path)
+
+
+def check_apart(written: Iterable[Path | None], read: Iterable[str | Path]) -> None:
+    """UserError for a file that would be written over one that is read, or written twice."""
+    taken = {*map(os.path.realpath, read)}
+    for path in filter(None, written):
+        if os.path.realpath(path) in taken:
+            raise UserError(f"{path} would replace a file that is read, or another result; choose another name.")
+        taken.add(os.path.realpath(path))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.errors import UserError
-from minigpt.writing import check_new, check_writable
+from minigpt.writing import check_apart, check_new, check_writable
 
 
 @pytest.mark.parametrize("check", [check_writable, check_new])
@@ -54,3 +54,13 @@ def test_a_pipe_is_not_opened_before_there_is_something_to_write(tmp_path: Path)
     """Opening one waits for its reader, and closing it tells the reader that all is written."""
     os.mkfifo(tmp_path / "pipe")
     check_writable(tmp_path / "pipe")
+
+
+def test_a_result_replaces_neither_what_is_read_nor_another_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("data.json").write_text("[]")
+    Path("link.json").symlink_to("data.json")
+    check_apart([None, Path("out.json"), Path("more.json")], ["builtin", "data.json"])
+    for written in (["link.json"], [tmp_path / "data.json"], ["out.json", "./out.json"]):
+        with pytest.raises(UserError, match="would replace a file that is read, or another result"):
+            check_apart(map(Path, written), ["builtin", "data.json"])

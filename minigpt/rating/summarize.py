@@ -3,7 +3,6 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
@@ -15,7 +14,7 @@ from minigpt.rating.picture import draw_ratings
 from minigpt.rating.report import report
 from minigpt.rating.summary import SPLIT, Summary
 from minigpt.run.picture import check_picture
-from minigpt.writing import check_writable, write_text
+from minigpt.writing import check_apart, check_writable, write_text
 
 
 @dataclass
@@ -62,15 +61,6 @@ def summarize(options: SummarizeOptions) -> None:
         write_text(options.to_preferences, "".join(json.dumps(row) + "\n" for row in rows))
         written.append(pairs_in_words(summary, len(rows), options.to_preferences))
     print("\n".join(["", *written]) if written else "", end="\n" if written else "")
-
-
-def check_apart(written: Sequence[Path | None], read: Sequence[Path]) -> None:
-    """UserError for a file that would be written over one that is read, or written twice."""
-    taken = {*map(os.path.realpath, read)}
-    for path in filter(None, written):
-        if os.path.realpath(path) in taken:
-            raise UserError(f"{path} is named twice; what is written must not replace what is read, or another result.")
-        taken.add(os.path.realpath(path))
 
 
 def expanded(paths: tuple[Path, ...]) -> list[Path]:

@@ -7,7 +7,7 @@ from minigpt.errors import UserError
 from minigpt.model.light import Weights
 from minigpt.ranges import AtOnce, Count, Seed
 from minigpt.run.device import Device, Math
-from minigpt.writing import check_writable
+from minigpt.writing import check_apart, check_writable
 
 
 @dataclass
@@ -81,8 +81,10 @@ def check(options: EvaluateOptions) -> None:
     if (options.model is None) == (options.compare is None):
         raise UserError("Give either --model or --compare; --help says what they take.")
     if options.json:
-        check_writable(options.json)
-        check_writable(predictions_beside(options.json))
+        written = options.json, predictions_beside(options.json)
+        check_apart(written, [*options.data_names, *(options.pairs or ())])
+        for path in written:
+            check_writable(path)
     for flag, given in (("--reference", options.reference), ("--seed", options.seed)):
         if given and not options.of_preferences:
             raise UserError(f"{flag} is for --pairs and --reward; give one of them too.")

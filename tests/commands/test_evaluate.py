@@ -157,3 +157,11 @@ def test_a_model_compared_with_itself_is_refused(cli, run):
     outcome = cli("evaluate", "--compare", run, run)
     assert (outcome.status, outcome.out) == (2, "")
     assert "twice" in outcome.err
+
+
+def test_figures_never_replace_the_data_that_they_are_of(cli, run, questions):
+    before = questions.read_bytes()
+    outcome = cli("evaluate", "--model", run, "--data", questions, "--json", questions)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "would replace a file that is read" in outcome.err
+    assert questions.read_bytes() == before
