@@ -38,7 +38,7 @@ def visit(chromium, tmp_path: Path) -> Iterator[Callable]:
         file = tmp_path / f"{key.page}.html"
         file.write_text(page_html(key), encoding="utf-8")
         page = context.new_page()
-        page.set_default_timeout(5000)
+        page.set_default_timeout(20_000)  # a busy machine is slow, not wrong
         page.on("request", lambda request: None if request.url == file.as_uri() else seen.append(request.url))
         page.on("console", lambda message: seen.append(message.text))
         page.on("pageerror", lambda error: seen.append(str(error)))
