@@ -135,15 +135,7 @@ def test_every_command_runs_in_the_order_in_which_it_stands(tmp_path: Path, gpt2
     shared = ("two", "parts", "recomputed", "adapted")
     for name in (*trained, *learned, *shared):
         assert (tmp_path / "runs" / name / "model" / "model.safetensors").exists(), name
-    for name in (
-        "lengths.png",
-        "both.png",
-        "frontier.png",
-        "figures.json",
-        "contrast.json",
-        "rating.html",
-        "report.md",
-        "votes.jsonl",
-    ):
+    rated = ("rating.html", "report.md", "votes.jsonl")
+    for name in ("lengths.png", "both.png", "frontier.png", "figures.json", "contrast.json", *rated):
         assert (tmp_path / name).stat().st_size > 0, name
     assert len((tmp_path / "answers.txt").read_text("utf-8").split("\n")) == 3  # two lines, each ended

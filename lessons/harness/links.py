@@ -36,6 +36,7 @@ def lessons() -> list[Path]:
 def cited(text: str) -> list[str]:
     """The documents' sections that a text cites; a number without a letter is of the document named before it."""
     sections = []
+    document = ""
     for citation in CITATION.findall(re.sub(r"\n\s*#?\s*", " ", text)):
         for letter, number in re.findall(r"(?:([A-E]) )?(\d+(?:\.\d+)*)", citation):
             document = letter or document

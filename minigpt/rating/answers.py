@@ -83,7 +83,7 @@ def collect(
                 said = of_row.get(id(row))
                 if said is None:
                     found.too_long += 1
-                elif len({one.strip() for one in said}) < len(said):  # what nobody could see
+                elif len({one.strip() for one in said}) < len(said):  # or in a way that nobody could see
                     found.equal += 1
                 else:
                     messages = [{"role": m["role"], "content": m["content"]} for m in row.asked]

@@ -44,12 +44,12 @@ class Malformed(Exception):
 
 
 def read_key(path: Path) -> Key:
-    """UserError for what is no key, and for one that was changed after it was written."""
+    """UserError for what is not a key, and for one that was changed after it was written."""
     values = read_object(path)
     if values.get("format") == RATINGS_FORMAT:
         raise UserError(f"{path} is what a rater has sent; the key of the page comes first.")
     if values.get("format") != KEY_FORMAT:
-        raise UserError(f"{path} is no key of a page of ratings; rate prepare writes one beside the page.")
+        raise UserError(f"{path} is not the key of a page of ratings; rate prepare writes one beside the page.")
     try:
         key = Key.from_json(values)
         same = key.page == values["page"]
@@ -74,8 +74,8 @@ def read_raters(paths: Sequence[Path], key: Key) -> list[Rater]:
         if values.get("page") != key.page:
             raise UserError(f"{path} has ratings of another page than that of this key.")
         try:
-            identity, name = text_in(text_in(values, "rater", dict), "id"), text_in(values["rater"], "name")
-            raters.append(Rater(name, read_items(text_in(values, "items", dict), key)))
+            identity, name = part(part(values, "rater", dict), "id"), part(values["rater"], "name")
+            raters.append(Rater(name, read_items(part(values, "items", dict), key)))
         except Malformed as error:
             raise UserError(f"{path}: {error}") from None
         if (other := files.setdefault(identity, path)) is not path:
@@ -88,7 +88,7 @@ def read_raters(paths: Sequence[Path], key: Key) -> list[Rater]:
     return raters
 
 
-def text_in(values: dict, name: str, kind: type = str) -> dict | str:
+def part(values: dict, name: str, kind: type = str) -> dict | str:
     if not isinstance(found := values.get(name), kind):
         raise Malformed(f'"{name}" is missing, or not {"text" if kind is str else "an object"}.')
     return found
@@ -101,7 +101,7 @@ def read_items(values: dict, key: Key) -> dict[str, Judgment]:
         raise Malformed(f"the page has no item {quoted(unknown[0])}.")
     found = {}
     for name in values:
-        entry, sides = text_in(values, name, dict), {side.id: side.model for side in items[name].sides}
+        entry, sides = part(values, name, dict), {side.id: side.model for side in items[name].sides}
         preference = read_choice(entry.get("preference"), sides)
         ratings = {
             (model, criterion): rating
@@ -109,7 +109,7 @@ def read_items(values: dict, key: Key) -> dict[str, Judgment]:
             for criterion in CRITERIA
             if (rating := read_rating(entry, side, criterion)) is not None
         }
-        found[name] = Judgment(preference, ratings, text_in(entry, "remark"))
+        found[name] = Judgment(preference, ratings, part(entry, "remark"))
     return found
 
 
@@ -124,8 +124,8 @@ def read_choice(value: object, sides: dict[str, int]) -> int | str | None:
 
 def read_rating(entry: dict, side: str, criterion: str) -> int | None:
     """From WORST to BEST, or None where there is none."""
-    ratings = text_in(entry, "ratings", dict)
-    rating = text_in(ratings, side, dict).get(criterion)
+    ratings = part(entry, "ratings", dict)
+    rating = part(ratings, side, dict).get(criterion)
     if rating is None or rating == CANNOT_JUDGE:
         return None
     if type(rating) is not int or not WORST <= rating <= BEST:

@@ -2,13 +2,8 @@
 // What the page does: it shows one item at a time, keeps each change in the browser at once, and saves all of them to a
 // file. Texts of models and data become text nodes, never markup.
 
-const FORMAT = "minigpt ratings 1";
-const CRITERIA = ["accuracy", "naturalness", "reasoning"];
-const [EQUAL, BOTH_BAD, CANNOT_JUDGE] = ["equal", "both bad", "cannot judge"];
-const GRADES = [1, 2, 3, 4, 5, CANNOT_JUDGE];
-
 const byId = (id) => document.getElementById(id);
-const { page, items } = JSON.parse(byId("data").textContent);
+const { page, items, format, criteria, scale, equal, bothBad, cannotJudge } = JSON.parse(byId("data").textContent);
 const words = JSON.parse(byId("words").textContent);
 const STORED_AS = `minigpt ratings ${page}`;
 
@@ -23,12 +18,12 @@ function newState() {
 }
 
 function nothingSaidOf(item) {
-  const ratings = item.answers.map(({ id }) => [id, Object.fromEntries(CRITERIA.map((name) => [name, null]))]);
+  const ratings = item.answers.map(({ id }) => [id, Object.fromEntries(criteria.map((name) => [name, null]))]);
   return { preference: null, ratings: Object.fromEntries(ratings), remark: "" };
 }
 
 const currentItem = () => items[state.at];
-const choicesOf = (item) => [...item.answers.map(({ id }) => id), EQUAL, BOTH_BAD, CANNOT_JUDGE];
+const choicesOf = (item) => [...item.answers.map(({ id }) => id), equal, bothBad, cannotJudge];
 
 function isComplete(item) {
   const said = state.items[item.id];
@@ -57,7 +52,7 @@ function readState(text) {
     const entry = (read.items[item.id] = nothingSaidOf(item));
     if (item.answers.length === 2) entry.preference = oneOf(said.preference, choicesOf(item));
     for (const [side, ratings] of Object.entries(entry.ratings)) {
-      for (const name of CRITERIA) ratings[name] = oneOf(said.ratings?.[side]?.[name], GRADES);
+      for (const name of criteria) ratings[name] = oneOf(said.ratings?.[side]?.[name], [...scale, cannotJudge]);
     }
     entry.remark = stringOr(said.remark, "");
   }
@@ -180,10 +175,10 @@ function radio(name, value, label, attributes = {}) {
 }
 
 function ratingGroup(answer, place, criterion) {
-  const name = `${criterion}-${place}`;
+  const [name, worst, best] = [`${criterion}-${place}`, scale[0], scale.at(-1)];
   const end = (grade) => element("span", { id: `${name}-${grade}` }, words[`${criterion}_${grade}`]);
-  const grades = [1, 2, 3, 4, 5].map((grade) => {
-    const meaning = grade === 1 || grade === 5 ? { "aria-describedby": `${name}-${grade}` } : {};
+  const grades = scale.map((grade) => {
+    const meaning = [worst, best].includes(grade) ? { "aria-describedby": `${name}-${grade}` } : {};
     return radio(name, grade, [grade], meaning);
   });
   return element(
@@ -194,16 +189,16 @@ function ratingGroup(answer, place, criterion) {
       "div",
       { class: "scale" },
       element("div", { class: "grades" }, ...grades),
-      element("div", { class: "ends" }, end(1), end(5)),
+      element("div", { class: "ends" }, end(worst), end(best)),
     ),
-    radio(name, CANNOT_JUDGE, [words.cannot_judge]),
+    radio(name, cannotJudge, [words.cannot_judge]),
   );
 }
 
 function answerOf(answer, place) {
   const heading = element("h3", { id: `answer-${place}` }, ...answerName(place));
   const text = element("div", {}, ...textBox(answer.text, heading.id));
-  const ratings = CRITERIA.map((criterion) => ratingGroup(answer, place, criterion));
+  const ratings = criteria.map((criterion) => ratingGroup(answer, place, criterion));
   return element("section", { class: "answer", "aria-labelledby": heading.id }, heading, text, ...ratings);
 }
 
@@ -298,7 +293,7 @@ function chooseByDigit(digit, focused) {
   const group = focused.closest("fieldset") ?? groups().find((each) => saidIn(each) === null);
   if (!group) return;
   const isChoice = !group.dataset.criterion;
-  const value = digit === "0" ? CANNOT_JUDGE : isChoice ? "" : digit;
+  const value = digit === "0" ? cannotJudge : isChoice ? "" : digit;
   group.querySelector(`input[value="${value}"]`)?.click();
   focusOn((!isChoice && groups()[groups().indexOf(group) + 1]) || group);
 }
@@ -354,7 +349,7 @@ function save() {
   }
   update(() => (state.unsaved = false));
   const rater = { id: state.rater.id, name: state.rater.name.trim() };
-  const content = JSON.stringify({ format: FORMAT, page, rater, items: state.items }, null, 1);
+  const content = JSON.stringify({ format, page, rater, items: state.items }, null, 1);
   const link = element("a", { download: fileName(rater.name) });
   link.href = URL.createObjectURL(new Blob([content], { type: "application/json" }));
   link.click();

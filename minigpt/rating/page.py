@@ -10,9 +10,17 @@ from base64 import b64encode
 from pathlib import Path
 from string import Template
 
-from minigpt.rating.key import Key
+from minigpt.rating.key import BEST, BOTH_BAD, CANNOT_JUDGE, CRITERIA, EQUAL, RATINGS_FORMAT, WORST, Key
 
 HERE = Path(__file__).parent
+TERMS = {  # in which the page says what a rater has said
+    "format": RATINGS_FORMAT,
+    "criteria": CRITERIA,
+    "scale": [*range(WORST, BEST + 1)],
+    "equal": EQUAL,
+    "bothBad": BOTH_BAD,
+    "cannotJudge": CANNOT_JUDGE,
+}
 
 
 def page_html(key: Key) -> str:
@@ -35,7 +43,7 @@ def page_html(key: Key) -> str:
         style=style,
         script=script,
         words=json_for_html(said),
-        data=json_for_html({"page": key.page, "items": items}),
+        data=json_for_html({"page": key.page, "items": items, **TERMS}),
     )
 
 

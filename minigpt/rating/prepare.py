@@ -88,7 +88,7 @@ def loaded(name: str, options: PrepareOptions) -> Model:
 
 
 def check_models(names: Sequence[str]) -> None:
-    """UserError for none, the same one twice, or more than two."""
+    """UserError for the same one twice, or more than two."""
     if len(names) > 2:
         raise UserError(f"--models names {len(names)} models; people compare two, or rate one.")
     same = {REFERENCE if name == REFERENCE else str(model_folder(name).resolve()) for name in names}
@@ -99,7 +99,7 @@ def check_models(names: Sequence[str]) -> None:
 def key_beside(out: Path) -> Path:
     """UserError for a page that would not open by a double click."""
     if out.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{out} is no name of a web page; let it end with .html, so that a double click opens it.")
+        raise UserError(f"{out} is not the name of a web page; let it end with .html, so that a double click opens it.")
     return out.with_suffix(".key.json")
 
 

@@ -25,7 +25,7 @@ class SummarizeOptions:
     key: Path = field(metadata={"positional": True})
     """The key that `rate prepare` has written beside the page."""
     ratings: tuple[Path, ...] = field(metadata={"positional": True})
-    """The files that the raters have sent, ratings-*.json; one a rater."""
+    """The files that the raters have sent, ratings-*.json; one for each rater."""
     out: Path | None = None
     """Also write the report to this file, in Markdown."""
     to_preferences: Path | None = None

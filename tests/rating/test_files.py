@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minigpt.errors import UserError
 from minigpt.rating.files import read_key, read_raters
-from minigpt.rating.key import CRITERIA, Key
+from minigpt.rating.key import CRITERIA
 from tests.rating.raters import key_of, saved, write_key, write_ratings
 
 KEY = key_of([("yes", "no"), ("two", "three"), ("\ud800 </script>", "\x00")])
@@ -78,7 +78,7 @@ def test_files_in_each_others_place_are_refused(tmp_path: Path):
     with pytest.raises(UserError, match="is a key; after the first come the files"):
         read_raters([key], KEY)
     (tmp_path / "other.json").write_text('{"a": 1}')
-    with pytest.raises(UserError, match="is no key"):
+    with pytest.raises(UserError, match="is not the key"):
         read_key(tmp_path / "other.json")
     with pytest.raises(UserError, match="is not a file of ratings"):
         read_raters([tmp_path / "other.json"], KEY)
@@ -191,4 +191,3 @@ def test_whatever_stands_in_a_file_it_is_read_or_a_sentence(tmp_path_factory, wh
 def test_a_page_has_another_name_for_every_change_of_its_key():
     others = [replace(KEY, models=("runs/b", "runs/a")), replace(KEY, seed=2), replace(KEY, items=KEY.items[:2])]
     assert len({key.page for key in (KEY, *others)}) == 4
-    assert isinstance(KEY, Key)

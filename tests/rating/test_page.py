@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigpt.rating.key import CRITERIA, Item, Key, Side
-from minigpt.rating.page import HERE, page_html
+from minigpt.rating.page import HERE, TERMS, page_html
 from tests.rating.pages import fixed_key
 
 WORDS = json.loads((HERE / "words.json").read_text(encoding="utf-8"))
@@ -62,6 +62,7 @@ def test_the_page_holds_every_text_exactly_and_as_no_markup(items: list) -> None
     text = page_html(key)
     page = Page(text.encode().decode())  # a file can hold it
     assert page.data == {
+        **json.loads(json.dumps(TERMS)),
         "page": key.page,
         "items": [
             {
